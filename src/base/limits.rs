@@ -1,0 +1,34 @@
+//! Every bound of a queue, a size or a time that is not a directive, in one place, and how they relate.
+
+/// The shared read buffer of the node's loop: what one connection may bring in one read.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The longest line of an inline command, and of a protocol header (`PROTO_INLINE_MAX_SIZE` of Redis).
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// The most arguments of one request (`1024 * 1024` before authentication limits, as Redis counts them).
+pub const MULTIBULK_MAX: i64 = 1024 * 1024;
+
+/// Arguments and argument bytes allowed before a client has authenticated.
+pub const UNAUTHENTICATED_MULTIBULK_MAX: i64 = 10;
+/// See [`UNAUTHENTICATED_MULTIBULK_MAX`].
+pub const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
+
+/// The deepest nesting of a reply frame from a peer; deeper ones end the link (redis-protocol recurses without a limit).
+pub const FRAME_DEPTH_MAX: usize = 32;
+
+/// The largest value that sled may be given: from a quarter of its segment on, it makes files that are not reclaimed.
+pub const SLED_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest string (`proto-max-bulk-len`'s default), also for APPEND and SETRANGE.
+pub const STRING_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// The share of a turn that one client may take before the others are served: bytes of requests executed.
+pub const TURN_BYTES_PER_CLIENT_MAX: usize = 256 * 1024;
+
+/// One slice of background work on the node's loop (checkpoint hand-over, expiry), microseconds.
+pub const SLICE_US_MAX: u64 = 1000;
+
+const _: () = assert!(READ_BUFFER_BYTES >= INLINE_BYTES_MAX);
+const _: () = assert!(TURN_BYTES_PER_CLIENT_MAX >= READ_BUFFER_BYTES);
+const _: () = assert!(SLED_VALUE_BYTES_MAX < 512 * 1024 / 4);

@@ -1,0 +1,3 @@
+//! `regent`: the command line.
+
+fn main() {}
