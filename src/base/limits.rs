@@ -6,8 +6,12 @@ pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// The longest line of an inline command, and of a protocol header (`PROTO_INLINE_MAX_SIZE` of Redis).
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// The most arguments of one request (`1024 * 1024` before authentication limits, as Redis counts them).
-pub const MULTIBULK_MAX: i64 = 1024 * 1024;
+/// The most arguments of one request, as Redis 7 has it (before 7.0 it was 1024 * 1024). It bounds nothing by itself:
+/// arguments take memory only as their bytes arrive, and those are bounded by `client-query-buffer-limit`.
+pub const MULTIBULK_MAX: i64 = i32::MAX as i64;
+
+/// The most elements of one aggregate in a reply frame from a peer.
+pub const FRAME_ITEMS_MAX: i64 = 1024 * 1024;
 
 /// Arguments and argument bytes allowed before a client has authenticated.
 pub const UNAUTHENTICATED_MULTIBULK_MAX: i64 = 10;
