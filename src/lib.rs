@@ -24,4 +24,5 @@
 //! ```
 
 pub mod base;
+pub mod rdb;
 pub mod resp;

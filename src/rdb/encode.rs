@@ -1,0 +1,119 @@
+//! Writing a file.
+
+use super::{VERSION, ValueRef, code, crc64, string};
+use crate::base::{Millis, Offset, ReplId};
+
+/// What a file says about where it comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// The version of Redis that the writer stands for (`redis-ver`).
+    pub redis_version: &'a str,
+    /// The wall clock, Unix milliseconds; written in seconds (`ctime`).
+    pub created: Millis,
+    /// Bytes in use (`used-mem`).
+    pub used_memory: u64,
+    /// The place in the replication stream that the items belong to: the history, the offset, and the database that the
+    /// stream has selected there (`repl-id`, `repl-offset`, `repl-stream-db`).
+    pub stream: Option<(ReplId, Offset, u32)>,
+    /// Whether the file is the base of an append-only file (`aof-base`).
+    pub aof_base: bool,
+}
+
+/// Writes a file of version [`VERSION`], in this order: `header`; functions; for each database `select` and its items;
+/// `end`. Every call appends to `out`, which the caller may empty before the next call.
+#[derive(Debug)]
+pub struct Encoder {
+    crc: crc_fast::Digest,
+    compress: bool,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Encoder {
+    /// An encoder that does not compress strings (`rdbcompression no`).
+    pub fn new() -> Self {
+        Encoder { crc: crc64(), compress: false }
+    }
+
+    /// Whether strings of more than 20 bytes are compressed where that saves something (`rdbcompression`).
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
+        self
+    }
+
+    /// The head of the file with the facts about its origin.
+    pub fn header(&mut self, origin: &Origin<'_>, out: &mut Vec<u8>) {
+        self.summed(out, |out| {
+            out.extend_from_slice(format!("REDIS{VERSION:04}").as_bytes());
+            let mut aux = |key: &str, value: &[u8]| {
+                out.push(code::AUX);
+                string::write(out, key.as_bytes(), false);
+                string::write(out, value, false);
+            };
+            aux("redis-ver", origin.redis_version.as_bytes());
+            aux("redis-bits", b"64");
+            aux("ctime", origin.created.seconds().to_string().as_bytes());
+            aux("used-mem", origin.used_memory.to_string().as_bytes());
+            if let Some((id, offset, database)) = origin.stream {
+                aux("repl-stream-db", database.to_string().as_bytes());
+                aux("repl-id", &id.hex());
+                aux("repl-offset", offset.to_string().as_bytes());
+            }
+            aux("aof-base", if origin.aof_base { b"1" } else { b"0" });
+        });
+    }
+
+    /// The source of a library of functions.
+    pub fn function(&mut self, source: &[u8], out: &mut Vec<u8>) {
+        let compress = self.compress;
+        self.summed(out, |out| {
+            out.push(code::FUNCTION);
+            string::write(out, source, compress);
+        });
+    }
+
+    /// The start of a database: its number, how many keys it has and how many of them with a deadline.
+    pub fn select(&mut self, database: u32, keys: u64, expires: u64, out: &mut Vec<u8>) {
+        self.summed(out, |out| {
+            out.push(code::SELECT_DB);
+            string::write_length(out, u64::from(database));
+            out.push(code::RESIZE_DB);
+            string::write_length(out, keys);
+            string::write_length(out, expires);
+        });
+    }
+
+    /// One key of the database. `expire` is on the wall clock, Unix milliseconds.
+    pub fn item(&mut self, key: &[u8], expire: Option<Millis>, value: ValueRef<'_>, out: &mut Vec<u8>) {
+        let compress = self.compress;
+        self.summed(out, |out| {
+            if let Some(Millis(at)) = expire {
+                out.push(code::EXPIRE_MS);
+                out.extend(at.to_le_bytes());
+            }
+            match value {
+                ValueRef::String(bytes) => {
+                    out.push(code::STRING);
+                    string::write(out, key, compress);
+                    string::write(out, bytes, compress);
+                }
+            }
+        });
+    }
+
+    /// The end mark and the checksum of all that was written.
+    pub fn end(mut self, out: &mut Vec<u8>) {
+        self.summed(out, |out| out.push(code::END));
+        out.extend(self.crc.finalize().to_le_bytes());
+    }
+
+    fn summed(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = out.len();
+        write(out);
+        self.crc.update(&out[start..]);
+    }
+}
