@@ -26,3 +26,4 @@
 pub mod base;
 pub mod rdb;
 pub mod resp;
+pub mod keyspace;

@@ -1,0 +1,315 @@
+//! Checkpoints: which pages have changed, and how they are handed over in slices while writes go on.
+//!
+//! A checkpoint's image is the keyspace at the moment of [`Keyspace::checkpoint_begin`]. It is handed over as [`Change`]s
+//! to the image before it. A sub-table that the running checkpoint has yet to take is serialised by the first write to
+//! it, before that write, and waits `aside` for the next slice. A database that is flushed meanwhile is retired: it lives
+//! on until its pages are taken. A large string is not copied but shared, so the first change of it while the storage
+//! thread still holds it copies it.
+
+use super::db::Db;
+use super::entry::Entry;
+use super::hash::Seed;
+use super::page;
+use super::string::Raw;
+use super::table::{Mark, Table};
+use super::{Garbage, Keyspace};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What the keyspace adds to a checkpoint's manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The seed of the hash: pages are cut along hash prefixes.
+    pub seed: Seed,
+    /// The space of each database, by its number.
+    pub spaces: Vec<u32>,
+    /// The next space; a lower bound (loading raises it above those that it sees, as the two below).
+    pub next_space: u32,
+    /// The next page.
+    pub next_page: u64,
+    /// The next blob.
+    pub next_blob: u64,
+}
+
+/// One step from the last checkpoint's image to the one being made. Their order does not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The page is new or has these bytes now.
+    Page { space: u32, page: u64, bytes: Vec<u8> },
+    /// The blob is new; it never changes.
+    Blob { space: u32, blob: u64, bytes: Arc<Vec<u8>> },
+    /// Something is no part of the image any more.
+    Drop(Dropped),
+}
+
+/// What a new image does without. It may name things that no checkpoint ever held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dropped {
+    /// One page.
+    Page { space: u32, page: u64 },
+    /// One blob.
+    Blob { space: u32, blob: u64 },
+    /// All pages and blobs of a space.
+    Space { space: u32 },
+}
+
+impl Change {
+    /// Bytes to be written, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Change::Page { bytes, .. } => bytes.len() + 16,
+            Change::Blob { bytes, .. } => bytes.len() + 16,
+            Change::Drop(_) => 16,
+        }
+    }
+}
+
+/// Whether a checkpoint has more to hand over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Slice {
+    /// Ask again.
+    More,
+    /// That was all; tell by [`Keyspace::checkpoint_end`] when it is durable, or by `checkpoint_abort`.
+    Done,
+}
+
+/// What it counts to find that a page was set aside already: so that a slice over many of them is bounded too.
+const SKIP_COST: isize = 64;
+
+/// What all databases share.
+pub(super) struct Core {
+    pub(super) seed: Seed,
+    pub(super) next_space: u32,
+    pub(super) next_page: u64,
+    pub(super) next_blob: u64,
+    /// The colour of what changed since the last checkpoint began.
+    pub(super) mark: Mark,
+    /// For the next checkpoint.
+    pub(super) drops: Vec<Dropped>,
+    /// Blobs that were handed to aborted checkpoints: no store has them for sure.
+    void: Vec<Range<u64>>,
+    running: Option<Running>,
+}
+
+struct Running {
+    aside: VecDeque<Change>,
+    aside_bytes: usize,
+    drops: Vec<Dropped>,
+    drops_taken: usize,
+    retired: Vec<Db>,
+    first_blob: u64,
+}
+
+impl Core {
+    pub(super) fn new(seed: Seed) -> Self {
+        Core {
+            seed,
+            next_space: 0,
+            next_page: 0,
+            next_blob: 1,
+            mark: Mark::Red,
+            drops: Vec::new(),
+            void: Vec::new(),
+            running: None,
+        }
+    }
+
+    pub(super) fn new_page(&mut self) -> u64 {
+        self.next_page += 1;
+        self.next_page - 1
+    }
+
+    pub(super) fn new_space(&mut self) -> u32 {
+        self.next_space += 1;
+        self.next_space - 1
+    }
+
+    /// The bytes of a boxed string are about to change or go: the checkpoints' blob of it is history.
+    pub(super) fn forget_blob(&mut self, space: u32, entry: &mut Entry) {
+        if let Some(heap) = entry.heap_mut() {
+            let raw = heap.string_mut();
+            if raw.blob() != 0 {
+                self.drops.push(Dropped::Blob { space, blob: raw.blob() });
+                raw.set_blob(0);
+            }
+        }
+    }
+
+    /// Serialises a sub-table that the running checkpoint has yet to take and that is about to change.
+    pub(super) fn set_aside(&mut self, space: u32, table: &mut Table) {
+        let mut changes = Vec::new();
+        self.serialise(space, table, &mut changes);
+        let running = self.running.as_mut().expect("only a running checkpoint leaves the other colour");
+        running.aside_bytes += changes.iter().map(Change::bytes).sum::<usize>();
+        running.aside.extend(changes);
+    }
+
+    fn serialise(&mut self, space: u32, table: &mut Table, out: &mut Vec<Change>) {
+        let name_blob = |raw: &mut Raw| {
+            if raw.blob() == 0 || self.void.iter().any(|range| range.contains(&raw.blob())) {
+                raw.set_blob(self.next_blob);
+                self.next_blob += 1;
+                out.push(Change::Blob { space, blob: raw.blob(), bytes: raw.share() });
+            }
+            raw.blob()
+        };
+        let bytes = page::write(space, table, name_blob);
+        out.push(Change::Page { space, page: table.page, bytes });
+    }
+
+    /// A database goes: into the running checkpoint's care if it still has to take pages of it.
+    pub(super) fn retire(&mut self, db: Db, garbage: &mut Vec<Db>) {
+        if db.stored {
+            self.drops.push(Dropped::Space { space: db.id });
+        }
+        match &mut self.running {
+            Some(running) if db.taken < db.pending.len() => running.retired.push(db),
+            _ => garbage.push(db),
+        }
+    }
+}
+
+impl Db {
+    /// Hands over pages until `out` has `bytes_max` (by `left`). `true` if all of this database is handed over.
+    fn take_pages(&mut self, core: &mut Core, left: &mut isize, out: &mut Vec<Change>) -> bool {
+        while self.taken < self.pending.len() && *left > 0 {
+            let table = self.tables.get_mut(self.pending[self.taken]);
+            self.taken += 1;
+            if table.mark == core.mark.other() {
+                let before = out.len();
+                core.serialise(self.id, table, out);
+                table.mark = Mark::Clean;
+                *left -= out[before..].iter().map(Change::bytes).sum::<usize>() as isize;
+            } else {
+                *left -= SKIP_COST;
+            }
+        }
+        self.taken == self.pending.len()
+    }
+}
+
+impl Keyspace {
+    /// Begins a checkpoint whose image is the keyspace of this moment. Takes no time. A second one must wait for
+    /// [`Keyspace::checkpoint_end`] or [`Keyspace::checkpoint_abort`].
+    pub fn checkpoint_begin(&mut self) -> Manifest {
+        assert!(self.core.running.is_none(), "one checkpoint at a time");
+        self.core.mark = self.core.mark.other();
+        for db in &mut self.dbs {
+            debug_assert!(db.pending.is_empty());
+            db.pending = std::mem::take(&mut db.dirty);
+            db.taken = 0;
+            db.stored |= !db.pending.is_empty();
+        }
+        self.core.running = Some(Running {
+            aside: VecDeque::new(),
+            aside_bytes: 0,
+            drops: std::mem::take(&mut self.core.drops),
+            drops_taken: 0,
+            retired: Vec::new(),
+            first_blob: self.core.next_blob,
+        });
+        self.manifest()
+    }
+
+    /// Hands over the next changes, about `bytes_max` of them but at least one, appended to `out`.
+    pub fn checkpoint_slice(&mut self, bytes_max: usize, out: &mut Vec<Change>) -> Slice {
+        let Some(running) = &mut self.core.running else { return Slice::Done };
+        let mut left = isize::try_from(bytes_max).unwrap_or(isize::MAX).max(1);
+        while left > 0
+            && let Some(change) = running.aside.pop_front()
+        {
+            running.aside_bytes -= change.bytes();
+            left -= change.bytes() as isize;
+            out.push(change);
+        }
+        while left > 0
+            && let Some(&dropped) = running.drops.get(running.drops_taken)
+        {
+            running.drops_taken += 1;
+            left -= 16;
+            out.push(Change::Drop(dropped));
+        }
+        let (core, mut rest) = (&mut self.core, 0);
+        for db in &mut self.dbs {
+            rest += usize::from(!db.take_pages(core, &mut left, out));
+        }
+        let retired = core.running.as_mut().map(|running| std::mem::take(&mut running.retired)).unwrap_or_default();
+        let (done, still): (Vec<_>, Vec<_>) =
+            retired.into_iter().map(|mut db| (db.take_pages(core, &mut left, out), db)).partition(|&(done, _)| done);
+        self.garbage.extend(done.into_iter().map(|(_, db)| db));
+        let Some(running) = &mut core.running else { return Slice::Done };
+        running.retired = still.into_iter().map(|(_, db)| db).collect();
+        rest += running.retired.len() + running.aside.len() + (running.drops.len() - running.drops_taken);
+        if rest == 0 { Slice::Done } else { Slice::More }
+    }
+
+    /// Bytes that writes have set aside for the next slices.
+    pub fn checkpoint_aside_bytes(&self) -> usize {
+        self.core.running.as_ref().map_or(0, |running| running.aside_bytes)
+    }
+
+    /// Whether a checkpoint was begun and neither ended nor aborted.
+    pub fn checkpoint_is_running(&self) -> bool {
+        self.core.running.is_some()
+    }
+
+    /// The checkpoint that was handed over to its end is durable and current.
+    pub fn checkpoint_end(&mut self) {
+        let running = self.core.running.take().expect("a checkpoint is running");
+        assert!(running.aside.is_empty() && running.retired.is_empty(), "the checkpoint was handed over to its end");
+        for db in &mut self.dbs {
+            assert!(db.taken == db.pending.len(), "the checkpoint was handed over to its end");
+            db.pending = Vec::new();
+            db.taken = 0;
+        }
+    }
+
+    /// Gives the running checkpoint up: the image before it stays the last one, and the next checkpoint hands over all
+    /// that this one had to, and what changed since. Takes time with the number of its pages (some ns each).
+    pub fn checkpoint_abort(&mut self) {
+        let Some(mut running) = self.core.running.take() else { return };
+        running.drops.append(&mut self.core.drops);
+        self.core.drops = running.drops;
+        if running.first_blob < self.core.next_blob {
+            match self.core.void.last_mut() {
+                Some(last) if last.end == running.first_blob => last.end = self.core.next_blob,
+                _ => self.core.void.push(running.first_blob..self.core.next_blob),
+            }
+        }
+        for db in &mut self.dbs {
+            for number in std::mem::take(&mut db.pending) {
+                let table = db.tables.get_mut(number);
+                if table.mark != self.core.mark {
+                    table.mark = self.core.mark;
+                    db.dirty.push(number);
+                }
+            }
+            db.taken = 0;
+        }
+        self.garbage.append(&mut running.retired);
+    }
+
+    /// The keyspace's part of a manifest of this moment.
+    pub fn manifest(&self) -> Manifest {
+        Manifest {
+            seed: self.core.seed,
+            spaces: self.dbs.iter().map(|db| db.id).collect(),
+            next_space: self.core.next_space,
+            next_page: self.core.next_page,
+            next_blob: self.core.next_blob,
+        }
+    }
+
+    /// Pages that changed since the last checkpoint began.
+    pub fn dirty_pages(&self) -> usize {
+        self.dbs.iter().map(|db| db.dirty.len()).sum()
+    }
+
+    /// Freed databases that were kept for a checkpoint; drop them where it does not hurt.
+    pub fn take_garbage(&mut self) -> Option<Garbage> {
+        Garbage::of(std::mem::take(&mut self.garbage))
+    }
+}

@@ -1,0 +1,68 @@
+//! DEBUG DIGEST and DEBUG DIGEST-VALUE: a fingerprint of a data set that is equal on Redis for equal data.
+//!
+//! The recipe is Redis' (`computeDatasetDigest`): entries are xored together, so that their order does not matter;
+//! within an entry, type, key and value are mixed in order.
+
+use super::Keyspace;
+use super::db::{Db, EntryRef};
+use super::string::{Digits, Value};
+use sha1::{Digest as _, Sha1};
+
+/// 160 bits, shown as forty hexadecimal digits.
+pub type Digest = [u8; 20];
+
+const TYPE_STRING: u32 = 0;
+
+fn xor(digest: &mut Digest, bytes: &[u8]) {
+    let hash: Digest = Sha1::digest(bytes).into();
+    digest.iter_mut().zip(hash).for_each(|(byte, other)| *byte ^= other);
+}
+
+fn mix(digest: &mut Digest, bytes: &[u8]) {
+    xor(digest, bytes);
+    *digest = Sha1::digest(*digest).into();
+}
+
+fn mix_value(digest: &mut Digest, entry: EntryRef<'_>) {
+    match entry.value() {
+        Value::Str(string) => {
+            mix(digest, &TYPE_STRING.to_be_bytes());
+            mix(digest, string.bytes(&mut Digits::default()));
+        }
+    }
+    if entry.deadline().is_some() {
+        xor(digest, b"!!expire!!");
+    }
+}
+
+impl EntryRef<'_> {
+    /// What DEBUG DIGEST-VALUE answers for this key; for a missing one it is all zeros.
+    pub fn digest(self) -> Digest {
+        let mut digest = [0; 20];
+        mix_value(&mut digest, self);
+        digest
+    }
+}
+
+impl Db {
+    fn xor_entries(&self, digest: &mut Digest) {
+        for entry in self.iter() {
+            let mut one = [0; 20];
+            mix(&mut one, entry.key());
+            mix_value(&mut one, entry);
+            digest.iter_mut().zip(one).for_each(|(byte, other)| *byte ^= other);
+        }
+    }
+}
+
+impl Keyspace {
+    /// What DEBUG DIGEST answers; all zeros for an empty keyspace. Takes time with the size of the data.
+    pub fn digest(&self) -> Digest {
+        let mut digest = [0; 20];
+        for (index, db) in self.dbs.iter().enumerate().filter(|(_, db)| !db.is_empty()) {
+            mix(&mut digest, &(index as u32).to_be_bytes());
+            db.xor_entries(&mut digest);
+        }
+        digest
+    }
+}

@@ -1,0 +1,174 @@
+//! From pages back to a keyspace.
+//!
+//! Pages come in any order; each becomes a sub-table with its number and stands in the directory where its header says.
+//! A record whose hash does not belong there (the hash function changed since) is a misfit: the page is given up, and its
+//! entries are inserted like new ones at the end, dirty. After loading, nothing else is dirty.
+
+use super::Keyspace;
+use super::checkpoint::{Core, Dropped, Manifest};
+use super::db::{Db, HOLE};
+use super::entry::{Entry, INLINE_BYTES_MAX, NewValue};
+use super::page::{PageError, PageReader, RecordValue};
+use super::string::Heap;
+use super::table::{DEPTH_MAX, Mark, Table};
+use super::write::DbMut;
+use std::collections::HashMap;
+
+/// A keyspace in the making.
+pub struct Loader {
+    core: Core,
+    dbs: Vec<Db>,
+    /// Which of `dbs` a space is.
+    by_space: HashMap<u32, usize>,
+    /// Entries of pages whose hashes are not ours, by database.
+    misfits: Vec<(usize, u64, Entry)>,
+}
+
+impl Loader {
+    /// Begins with what a checkpoint's manifest says.
+    pub fn new(manifest: &Manifest) -> Result<Self, PageError> {
+        let mut core = Core::new(manifest.seed);
+        core.next_space = manifest.next_space;
+        core.next_page = manifest.next_page;
+        core.next_blob = manifest.next_blob.max(1);
+        let hasher = super::hash::Hasher::new(manifest.seed);
+        let mut by_space = HashMap::new();
+        let mut dbs = Vec::with_capacity(manifest.spaces.len());
+        for (index, &space) in manifest.spaces.iter().enumerate() {
+            if by_space.insert(space, index).is_some() {
+                return Err(PageError::Manifest("two databases have one space"));
+            }
+            let after = space.checked_add(1).ok_or(PageError::Manifest("a space number is out of range"))?;
+            core.next_space = core.next_space.max(after);
+            dbs.push(Db::hollow(space, hasher));
+        }
+        Ok(Loader { core, dbs, by_space, misfits: Vec::new() })
+    }
+
+    /// Adds a page. `blob` gives the bytes of a blob of the page's space.
+    pub fn page(&mut self, bytes: &[u8], mut blob: impl FnMut(u32, u64) -> Option<Vec<u8>>) -> Result<(), PageError> {
+        let mut page = PageReader::new(bytes)?;
+        let index = *self.by_space.get(&page.space).ok_or(PageError::Space(page.space))?;
+        let after = page.page.checked_add(1).ok_or(PageError::Number { at: 1 })?;
+        self.core.next_page = self.core.next_page.max(after);
+        let hasher = self.dbs[index].hasher;
+        let mut table = Table::new(page.page, page.prefix, page.depth, Mark::Clean, page.records_left());
+        let mut fits = true;
+        while let Some(record) = page.next_record()? {
+            let value = match record.value {
+                RecordValue::Int(number) => NewValue::Int(number),
+                RecordValue::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX => NewValue::Inline(bytes),
+                RecordValue::Bytes(bytes) => NewValue::text(bytes),
+                RecordValue::Blob { blob: id, len } => {
+                    let wrong = PageError::Blob { page: page.page, blob: id };
+                    let bytes = blob(page.space, id).filter(|bytes| bytes.len() as u64 == len).ok_or(wrong)?;
+                    self.core.next_blob = self.core.next_blob.max(id.saturating_add(1));
+                    NewValue::Heap(Box::new(Heap::loaded(bytes, id)))
+                }
+            };
+            let hash = hasher.hash(record.key);
+            fits &= table.holds(hash);
+            if table.find(hash, record.key).is_some() {
+                return Err(PageError::Twice { page: page.page });
+            }
+            table.insert(hash, Entry::new(record.key, record.deadline, value), hasher);
+        }
+        match fits {
+            true => self.adopt(index, table),
+            false => {
+                self.give_up(index, table);
+                Ok(())
+            }
+        }
+    }
+
+    fn adopt(&mut self, index: usize, table: Table) -> Result<(), PageError> {
+        let db = &mut self.dbs[index];
+        while db.depth < table.depth {
+            db.directory = db.directory.iter().flat_map(|&number| [number, number]).collect();
+            db.depth += 1;
+        }
+        let first = db.slot(u64::from(table.prefix) << 32);
+        let slots = first..first + (1usize << (db.depth - table.depth));
+        if db.directory[slots.clone()].iter().any(|&number| number != HOLE) {
+            return Err(PageError::Overlap { space: db.id, page: table.page });
+        }
+        db.stored = true;
+        db.len += table.entries.len() as u64;
+        db.expires += u64::from(table.expires);
+        if table.expires > 0 {
+            let deadlines = table.entries.iter().filter_map(Entry::deadline);
+            db.deadline_sum += deadlines.map(|deadline| i128::from(deadline.0)).sum::<i128>();
+        }
+        let earliest = table.earliest;
+        let number = db.tables.push(table);
+        if earliest != i64::MAX {
+            db.due_index.insert((earliest, number));
+        }
+        db.directory[slots].fill(number);
+        Ok(())
+    }
+
+    fn give_up(&mut self, index: usize, mut table: Table) {
+        let db = &mut self.dbs[index];
+        db.stored = true;
+        self.core.drops.push(Dropped::Page { space: db.id, page: table.page });
+        self.misfits.extend(table.entries.drain().map(|entry| (index, table.page, entry)));
+    }
+
+    /// The keyspace, when all pages are in. Each space has either no page, and is empty, or pages for all hashes.
+    pub fn finish(self) -> Result<Keyspace, PageError> {
+        let Loader { mut core, mut dbs, misfits, .. } = self;
+        let misfit_dbs: Vec<bool> =
+            (0..dbs.len()).map(|index| misfits.iter().any(|&(other, ..)| other == index)).collect();
+        for (db, may_have_gaps) in dbs.iter_mut().zip(misfit_dbs) {
+            let hole = db.directory.iter().position(|&number| number == HOLE);
+            if let Some(hole) = hole
+                && db.tables.len() > 0
+                && !may_have_gaps
+            {
+                let prefix = ((hole as u64) << (32 - db.depth)) as u32;
+                return Err(PageError::Gap { space: db.id, prefix });
+            }
+            db.fill_holes(&mut core);
+        }
+        for (index, page, entry) in misfits {
+            let mut db = DbMut { db: &mut dbs[index], core: &mut core };
+            let key = db.hasher.key(entry.key());
+            if db.contains(key) {
+                return Err(PageError::Twice { page });
+            }
+            db.insert(key.hash, entry);
+        }
+        Ok(Keyspace { core, dbs, garbage: Vec::new() })
+    }
+}
+
+impl Db {
+    /// Puts an empty sub-table into each hole, as large as can be. Where pages exist it has to become one as well.
+    fn fill_holes(&mut self, core: &mut Core) {
+        let mark = if self.tables.len() == 0 && !self.stored { Mark::Clean } else { core.mark };
+        while let Some(first) = self.directory.iter().position(|&number| number == HOLE) {
+            let mut depth = self.depth;
+            loop {
+                let slots = 1usize << (self.depth - depth);
+                let wider = first % (2 * slots) == 0
+                    && depth > 0
+                    && self.directory[first..first + 2 * slots].iter().all(|&number| number == HOLE);
+                if !wider {
+                    break;
+                }
+                depth -= 1;
+            }
+            let slots = 1usize << (self.depth - depth);
+            let prefix = ((first as u64) << (32 - self.depth)) as u32;
+            let number = self.tables.push(Table::new(core.new_page(), prefix, depth, mark, 0));
+            if mark != Mark::Clean {
+                self.dirty.push(number);
+            }
+            self.directory[first..first + slots].fill(number);
+        }
+    }
+}
+
+const _: () = assert!(DEPTH_MAX < 32);

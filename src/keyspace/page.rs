@@ -1,0 +1,275 @@
+//! The bytes of a checkpoint page: one sub-table, packed.
+//!
+//! ```text
+//! page    u8 version (1), varint space, varint page, u8 depth, u32 LE prefix, varint number of records, records
+//! record  u8 tag: kind (1 integer, 2 bytes, 3 blob) | 0x80 with a deadline
+//!         [i64 LE deadline, ms], varint key length, key
+//!         integer: zigzag varint     bytes: varint length, bytes     blob: varint blob, varint length
+//! ```
+//! A string above 16 KiB is a blob: the page names it, and its bytes are handed over by themselves, once. No checksum
+//! here: the store has one for all that it keeps. A reader takes any bytes and answers with a [`PageError`] at worst, and
+//! needs no keyspace: an RDB can be made of a checkpoint on another thread.
+
+use super::entry::{Entry, Stored};
+use super::table::{DEPTH_MAX, Table, prefix_mask};
+use crate::base::Millis;
+use std::fmt;
+
+const VERSION: u8 = 1;
+const INTEGER: u8 = 1;
+const BYTES: u8 = 2;
+const BLOB: u8 = 3;
+const WITH_DEADLINE: u8 = 0x80;
+/// The smallest record: tag, key length, a one byte integer.
+const RECORD_BYTES_MIN: usize = 3;
+
+/// Why pages do not make a keyspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PageError {
+    /// The page has another version than this build writes.
+    Version(u8),
+    /// The page ends within a field, `at` bytes from its start.
+    Truncated { at: usize },
+    /// No record begins with this byte.
+    Tag { at: usize, tag: u8 },
+    /// A number that does not fit its field.
+    Number { at: usize },
+    /// Bytes are left behind the last record.
+    Trailing { at: usize },
+    /// The header names an impossible part of the hashes.
+    Prefix { depth: u8, prefix: u32 },
+    /// The manifest knows no such space.
+    Space(u32),
+    /// Two pages of a space hold the same hashes.
+    Overlap { space: u32, page: u64 },
+    /// Some hashes of a space are in no page.
+    Gap { space: u32, prefix: u32 },
+    /// A key is in a page twice.
+    Twice { page: u64 },
+    /// A page names a blob that is not there, or has another length.
+    Blob { page: u64, blob: u64 },
+    /// The manifest contradicts itself.
+    Manifest(&'static str),
+}
+
+impl fmt::Display for PageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PageError::Version(version) => write!(f, "page format {version}, this build reads {VERSION}"),
+            PageError::Truncated { at } => write!(f, "page ends within a field at byte {at}"),
+            PageError::Tag { at, tag } => write!(f, "unknown record type {tag:#04x} at byte {at}"),
+            PageError::Number { at } => write!(f, "number out of range at byte {at}"),
+            PageError::Trailing { at } => write!(f, "bytes behind the last record from byte {at} on"),
+            PageError::Prefix { depth, prefix } => write!(f, "impossible hash prefix {prefix:#010x} of {depth} bits"),
+            PageError::Space(space) => write!(f, "space {space} is not in the manifest"),
+            PageError::Overlap { space, page } => write!(f, "page {page} of space {space} overlaps another"),
+            PageError::Gap { space, prefix } => {
+                write!(f, "no page of space {space} holds hashes from {prefix:#010x} on")
+            }
+            PageError::Twice { page } => write!(f, "page {page} holds a key twice"),
+            PageError::Blob { page, blob } => write!(f, "blob {blob} of page {page} is missing or of another length"),
+            PageError::Manifest(what) => write!(f, "keyspace manifest: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for PageError {}
+
+/// What the record of an entry takes in a page, about; a function of key, value and deadline only.
+pub(super) fn record_bytes(entry: &Entry) -> u32 {
+    let value = match entry.value() {
+        Stored::Int(_) => 4,
+        Stored::Inline { bytes, .. } => bytes.len() + 2,
+        Stored::Heap(heap) if heap.string().is_blob() => 8,
+        Stored::Heap(heap) => heap.string().bytes().len() + 2,
+    };
+    // Clamped, so that the sum of a sub-table fits 32 bits whatever the keys are.
+    let key = entry.key().len().min(1 << 20);
+    (2 + key + value + if entry.deadline().is_some() { 8 } else { 0 }) as u32
+}
+
+/// The page of a sub-table. `name_blob` is asked for the id of each blob before it is written.
+pub(super) fn write(
+    space: u32,
+    table: &mut Table,
+    mut name_blob: impl FnMut(&mut super::string::Raw) -> u64,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(table.bytes as usize + table.entries.len() * 4 + 32);
+    out.push(VERSION);
+    push_varint(&mut out, u64::from(space));
+    push_varint(&mut out, table.page);
+    out.push(table.depth);
+    out.extend_from_slice(&table.prefix.to_le_bytes());
+    push_varint(&mut out, table.entries.len() as u64);
+    for entry in table.entries.iter_mut() {
+        let blob = match entry.heap_mut() {
+            Some(heap) if heap.string().is_blob() => Some(name_blob(heap.string_mut())),
+            _ => None,
+        };
+        let deadline = entry.deadline();
+        let tag = match (entry.value(), blob) {
+            (Stored::Int(_), _) => INTEGER,
+            (_, None) => BYTES,
+            (_, Some(_)) => BLOB,
+        };
+        out.push(tag | deadline.map_or(0, |_| WITH_DEADLINE));
+        if let Some(Millis(ms)) = deadline {
+            out.extend_from_slice(&ms.to_le_bytes());
+        }
+        push_bytes(&mut out, entry.key());
+        match (entry.value(), blob) {
+            (Stored::Int(number), _) => push_varint(&mut out, (number << 1 ^ number >> 63) as u64),
+            (Stored::Inline { bytes, .. }, _) => push_bytes(&mut out, bytes),
+            (Stored::Heap(heap), None) => push_bytes(&mut out, heap.string().bytes()),
+            (Stored::Heap(heap), Some(blob)) => {
+                push_varint(&mut out, blob);
+                push_varint(&mut out, heap.string().bytes().len() as u64);
+            }
+        }
+    }
+    out
+}
+
+fn push_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Reads a page record by record.
+pub struct PageReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    left: usize,
+    /// The space that the page belongs to.
+    pub space: u32,
+    /// Its number.
+    pub page: u64,
+    pub(super) depth: u8,
+    pub(super) prefix: u32,
+}
+
+/// One entry of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// When it expires, on the wall clock.
+    pub deadline: Option<Millis>,
+    /// What it holds.
+    pub value: RecordValue<'a>,
+}
+
+/// The value of a [`Record`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordValue<'a> {
+    /// A string: the decimal form of a number.
+    Int(i64),
+    /// A string.
+    Bytes(&'a [u8]),
+    /// A string that is a blob of its own, with its length in bytes.
+    Blob { blob: u64, len: u64 },
+}
+
+impl<'a> PageReader<'a> {
+    /// Reads the header.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, PageError> {
+        let mut page = PageReader { bytes, at: 0, left: 0, space: 0, page: 0, depth: 0, prefix: 0 };
+        match page.byte()? {
+            VERSION => {}
+            other => return Err(PageError::Version(other)),
+        }
+        page.space = u32::try_from(page.varint()?).map_err(|_| PageError::Number { at: 1 })?;
+        page.page = page.varint()?;
+        page.depth = page.byte()?;
+        page.prefix = u32::from_le_bytes(page.array()?);
+        if page.depth > DEPTH_MAX || page.prefix & !prefix_mask(page.depth) != 0 {
+            return Err(PageError::Prefix { depth: page.depth, prefix: page.prefix });
+        }
+        let count = page.varint()?;
+        if count > (bytes.len() - page.at) as u64 / RECORD_BYTES_MIN as u64 {
+            return Err(PageError::Truncated { at: bytes.len() });
+        }
+        page.left = count as usize;
+        Ok(page)
+    }
+
+    /// Records that are still to be read; the page is long enough to hold them.
+    pub fn records_left(&self) -> usize {
+        self.left
+    }
+
+    /// The next record, `None` at the end.
+    pub fn next_record(&mut self) -> Result<Option<Record<'a>>, PageError> {
+        if self.left == 0 {
+            return match self.at == self.bytes.len() {
+                true => Ok(None),
+                false => Err(PageError::Trailing { at: self.at }),
+            };
+        }
+        self.left -= 1;
+        let start = self.at;
+        let tag = self.byte()?;
+        let deadline = match tag & WITH_DEADLINE {
+            0 => None,
+            _ => Some(Millis(i64::from_le_bytes(self.array()?))),
+        };
+        let key = self.sized()?;
+        let value = match tag & !WITH_DEADLINE {
+            INTEGER => {
+                let zigzag = self.varint()?;
+                RecordValue::Int((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+            }
+            BYTES => RecordValue::Bytes(self.sized()?),
+            BLOB => RecordValue::Blob { blob: self.varint()?, len: self.varint()? },
+            _ => return Err(PageError::Tag { at: start, tag }),
+        };
+        Ok(Some(Record { key, deadline, value }))
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], PageError> {
+        let rest = &self.bytes[self.at..];
+        let taken = rest.get(..len).ok_or(PageError::Truncated { at: self.at })?;
+        self.at += len;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], PageError> {
+        Ok(self.take(N)?.try_into().expect("the length asked for"))
+    }
+
+    fn byte(&mut self) -> Result<u8, PageError> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    fn sized(&mut self) -> Result<&'a [u8], PageError> {
+        let at = self.at;
+        let len = usize::try_from(self.varint()?).map_err(|_| PageError::Number { at })?;
+        self.take(len)
+    }
+
+    fn varint(&mut self) -> Result<u64, PageError> {
+        let start = self.at;
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                break;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(PageError::Number { at: start })
+    }
+}
