@@ -71,6 +71,12 @@ hex_id! {
     RunId
 }
 
+hex_id! {
+    /// The identity of one Raft group of sentinels, drawn at its founding. Orders, peer messages and hellos carry it, so
+    /// that two groups founded by mistake can tell each other apart.
+    GroupId
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
