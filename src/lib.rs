@@ -24,6 +24,8 @@
 //! ```
 
 pub mod base;
+pub mod consensus;
+pub mod keyspace;
 pub mod rdb;
 pub mod resp;
-pub mod keyspace;
+pub mod store;
