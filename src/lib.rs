@@ -22,10 +22,10 @@
 //! layer 5 node         assembly of `regent node`
 //! layer 5 sentinel     assembly of `regent sentinel`
 //! ```
-
 pub mod base;
 pub mod consensus;
 pub mod keyspace;
 pub mod rdb;
+pub mod replication;
 pub mod resp;
 pub mod store;

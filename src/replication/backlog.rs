@@ -1,0 +1,143 @@
+//! The newest bytes of the replication stream, in memory, shared by all links: a queue of fixed blocks, the oldest
+//! reused when it falls out. A link holds an offset and no bytes, so a slow one costs nothing.
+
+use crate::base::Offset;
+use std::collections::VecDeque;
+
+/// The size of a block; what is kept may exceed the size asked for by less than one block, as in Redis.
+pub const BLOCK_BYTES: usize = 64 * 1024;
+
+/// A window `[start, end]` of the stream.
+#[derive(Debug)]
+pub struct Backlog {
+    size: u64,
+    block_bytes: usize,
+    /// The offset of the first byte of the first block.
+    start: Offset,
+    end: Offset,
+    /// All full but the last.
+    blocks: VecDeque<Vec<u8>>,
+    spare: Option<Vec<u8>>,
+    /// Bytes from here on stay whatever the size: not yet in the log, or awaited by a link that has no log to read from.
+    keep_from: Option<Offset>,
+}
+
+impl Backlog {
+    /// An empty backlog at `at` that keeps at least the last `size` bytes (`repl-backlog-size`).
+    pub fn new(size: u64, at: Offset) -> Self {
+        Self::with_blocks(size, BLOCK_BYTES, at)
+    }
+
+    pub(super) fn with_blocks(size: u64, block_bytes: usize, at: Offset) -> Self {
+        assert!(block_bytes > 0);
+        Backlog { size, block_bytes, start: at, end: at, blocks: VecDeque::new(), spare: None, keep_from: None }
+    }
+
+    /// The offset of the oldest byte held.
+    pub fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// The offset after the newest byte.
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// `repl_backlog_histlen`: the bytes held.
+    pub fn held_bytes(&self) -> u64 {
+        self.end.bytes_since(self.start)
+    }
+
+    /// `repl_backlog_size`.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// `mem_replication_backlog`: bytes of memory taken.
+    pub fn memory_bytes(&self) -> usize {
+        let blocks = self.blocks.len() + usize::from(self.spare.is_some());
+        blocks * self.block_bytes + self.blocks.capacity() * size_of::<Vec<u8>>()
+    }
+
+    pub fn append(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = match self.blocks.back() {
+                Some(block) if block.len() < self.block_bytes => self.block_bytes - block.len(),
+                _ => {
+                    let block = self.spare.take().unwrap_or_else(|| Vec::with_capacity(self.block_bytes));
+                    self.blocks.push_back(block);
+                    self.block_bytes
+                }
+            };
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.blocks.back_mut().expect("pushed above").extend_from_slice(now);
+            self.end += now.len() as u64;
+            bytes = later;
+        }
+        self.trim();
+    }
+
+    /// The bytes from `from` on, at most `max` of them, in contiguous pieces; `None` if `from` is not held.
+    pub fn slices(&self, from: Offset, max: usize) -> Option<Slices<'_>> {
+        if from < self.start || from > self.end {
+            return None;
+        }
+        let skip = from.bytes_since(self.start);
+        let block = (skip / self.block_bytes as u64) as usize;
+        let at = (skip % self.block_bytes as u64) as usize;
+        Some(Slices { backlog: self, block, at, left: max })
+    }
+
+    /// A new size (`CONFIG SET repl-backlog-size`), at once.
+    pub fn resize(&mut self, size: u64) {
+        self.size = size;
+        self.trim();
+    }
+
+    /// Holds on to the bytes from `from` on beyond the size, or lets go with `None`.
+    pub fn keep_from(&mut self, from: Option<Offset>) {
+        self.keep_from = from;
+        self.trim();
+    }
+
+    /// Forgets all bytes and stands at `at`: another history begins, or memory is given back.
+    pub fn reset(&mut self, at: Offset) {
+        self.blocks.clear();
+        self.spare = None;
+        (self.start, self.end) = (at, at);
+    }
+
+    fn trim(&mut self) {
+        let floor = Offset(self.end.0.saturating_sub(self.size)).min(self.keep_from.unwrap_or(Offset(u64::MAX)));
+        while self.blocks.len() > 1 && self.start + self.block_bytes as u64 <= floor {
+            let mut block = self.blocks.pop_front().expect("more than one");
+            self.start += block.len() as u64;
+            block.clear();
+            self.spare.get_or_insert(block);
+        }
+    }
+}
+
+/// Contiguous pieces of the stream, in order.
+#[derive(Clone, Debug)]
+pub struct Slices<'a> {
+    backlog: &'a Backlog,
+    block: usize,
+    at: usize,
+    left: usize,
+}
+
+impl<'a> Iterator for Slices<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.backlog.blocks.get(self.block)?.get(self.at..)?;
+        let piece = &rest[..rest.len().min(self.left)];
+        if piece.is_empty() {
+            return None;
+        }
+        self.left -= piece.len();
+        (self.block, self.at) = (self.block + 1, 0);
+        Some(piece)
+    }
+}
