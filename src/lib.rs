@@ -29,3 +29,4 @@ pub mod rdb;
 pub mod replication;
 pub mod resp;
 pub mod store;
+pub mod config;

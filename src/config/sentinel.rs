@@ -1,0 +1,430 @@
+//! The `sentinel ...` lines of sentinel.conf, typed.
+//!
+//! Lines are read in three phases whatever their order in the file: those that concern the sentinel itself, then
+//! `monitor`, then those about a master (<https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/>).
+//! Each line is one row of [`STATEMENTS`]; the rows are also what the rewrite knows to be its own.
+
+use super::error::{ConfigError, LineError};
+use super::kind::yes_or_no;
+use super::load::{Queued, wrong};
+use super::table::nearest_of;
+use crate::base::number::parse_i64;
+use crate::base::{Epoch, Millis, RunId};
+use std::net::IpAddr;
+
+/// What the `sentinel ...` lines say: what the user wants, and the state that rewrites add.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SentinelSettings {
+    /// The sentinel's own identity; none before its first start.
+    pub myid: Option<RunId>,
+    /// The newest epoch seen.
+    pub current_epoch: Epoch,
+    /// Address that others are told; empty is the one that is found out.
+    pub announce_ip: String,
+    /// Port that others are told; 0 is `port`.
+    pub announce_port: u16,
+    /// Whether host names may stand where addresses do.
+    pub resolve_hostnames: bool,
+    /// Whether clients are told host names.
+    pub announce_hostnames: bool,
+    /// Whether SENTINEL SET may change scripts; `None` is the default, no.
+    pub scripts_reconfig: ScriptsReconfig,
+    /// User for links to other sentinels; empty is the default user.
+    pub sentinel_user: String,
+    /// Password for links to other sentinels; empty falls back to `requirepass`.
+    pub sentinel_pass: String,
+    /// Own: what a lookup of a master's address guarantees.
+    pub lookup: Lookup,
+    /// Own: how many sentinels the group is meant to have; 0 is not said.
+    pub group_size: u32,
+    /// The masters, in the order of their `monitor` lines.
+    pub masters: Vec<MasterConfig>,
+}
+
+/// `sentinel deny-scripts-reconfig`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScriptsReconfig {
+    /// `yes`, the default: scripts are changed in the file only.
+    #[default]
+    Denied,
+    /// `no`: SENTINEL SET may change them.
+    Allowed,
+}
+
+/// `sentinel lookup`: what a sentinel answers when asked for a master's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lookup {
+    /// What the group agreed; an error when the group cannot be asked.
+    #[default]
+    Linearizable,
+    /// What this sentinel believes, as Redis Sentinel does.
+    Local,
+}
+
+/// What is said about one master.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MasterConfig {
+    /// Its name.
+    pub name: String,
+    /// Its address as configured or agreed last: an IP address, or a host name under `resolve-hostnames`.
+    pub ip: String,
+    /// Its port.
+    pub port: u16,
+    /// How many sentinels must see it down.
+    pub quorum: u32,
+    /// How long it must be silent to be seen as down.
+    pub down_after: Millis,
+    /// `failover-timeout`
+    pub failover_timeout: Millis,
+    /// Replicas re-pointed at a time after a failover.
+    pub parallel_syncs: u32,
+    /// Password for the nodes.
+    pub auth_pass: Option<String>,
+    /// User for the nodes.
+    pub auth_user: Option<String>,
+    /// Script for events.
+    pub notification_script: Option<String>,
+    /// Script for changes of the master.
+    pub client_reconfig_script: Option<String>,
+    /// Commands that the nodes know by another name: from, to.
+    pub rename_commands: Vec<(String, String)>,
+    /// How long a master may be rebooting before it counts as down; 0 is off.
+    pub reboot_down_after: Millis,
+    /// Epoch of this address.
+    pub config_epoch: Epoch,
+    /// Epoch of the last vote.
+    pub leader_epoch: Epoch,
+    /// Replicas seen.
+    pub known_replicas: Vec<KnownReplica>,
+    /// Other sentinels seen.
+    pub known_sentinels: Vec<KnownSentinel>,
+}
+
+/// A replica seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownReplica {
+    pub ip: String,
+    pub port: u16,
+}
+
+/// Another sentinel seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownSentinel {
+    pub ip: String,
+    pub port: u16,
+    pub runid: RunId,
+}
+
+impl MasterConfig {
+    /// `down-after-milliseconds` without a line.
+    pub const DOWN_AFTER: Millis = Millis(30_000);
+    /// `failover-timeout` without a line.
+    pub const FAILOVER_TIMEOUT: Millis = Millis(180_000);
+    /// `parallel-syncs` without a line.
+    pub const PARALLEL_SYNCS: u32 = 1;
+
+    /// A master as a `monitor` line alone describes it.
+    pub fn new(name: &str, ip: &str, port: u16, quorum: u32) -> MasterConfig {
+        MasterConfig {
+            name: name.to_owned(),
+            ip: ip.to_owned(),
+            port,
+            quorum,
+            down_after: Self::DOWN_AFTER,
+            failover_timeout: Self::FAILOVER_TIMEOUT,
+            parallel_syncs: Self::PARALLEL_SYNCS,
+            auth_pass: None,
+            auth_user: None,
+            notification_script: None,
+            client_reconfig_script: None,
+            rename_commands: Vec::new(),
+            reboot_down_after: Millis(0),
+            config_epoch: Epoch(0),
+            leader_epoch: Epoch(0),
+            known_replicas: Vec::new(),
+            known_sentinels: Vec::new(),
+        }
+    }
+}
+
+impl SentinelSettings {
+    /// The master of this name.
+    pub fn master(&self, name: &str) -> Option<&MasterConfig> {
+        self.masters.iter().find(|master| master.name == name)
+    }
+}
+
+/// Reads one statement about the sentinel: the words behind its name.
+type ReadOwn = fn(&mut SentinelSettings, &[String]) -> Result<(), &'static str>;
+/// Reads one statement about a master: the words behind the master's name.
+type ReadMaster = fn(&mut MasterConfig, &[String]) -> Result<(), &'static str>;
+
+#[derive(Clone, Copy)]
+enum Reading {
+    Own(ReadOwn),
+    Monitor,
+    Master(ReadMaster),
+}
+
+/// One statement of sentinel.conf.
+pub(super) struct Statement {
+    /// Its name, as rewrites spell it.
+    pub name: &'static str,
+    /// Another name.
+    pub alias: Option<&'static str>,
+    /// The numbers of words that may follow its name.
+    words: &'static [usize],
+    /// What the words are, for a person.
+    usage: &'static str,
+    reading: Reading,
+}
+
+const fn own(name: &'static str, usage: &'static str, read: ReadOwn) -> Statement {
+    Statement { name, alias: None, words: &[1], usage, reading: Reading::Own(read) }
+}
+
+const fn about(name: &'static str, words: &'static [usize], usage: &'static str, read: ReadMaster) -> Statement {
+    Statement { name, alias: None, words, usage, reading: Reading::Master(read) }
+}
+
+const NEGATIVE_OR_ZERO: &str = "negative or zero time parameter.";
+
+/// Every statement, those of the first phase first.
+pub(super) static STATEMENTS: &[Statement] = &[
+    own("myid", "<40 hexadecimal digits>", |sentinel, words| {
+        let id = RunId::parse(words[0].as_bytes()).ok_or("Malformed Sentinel id in myid option.")?;
+        sentinel.myid = Some(id);
+        Ok(())
+    }),
+    own("current-epoch", "<number>", |sentinel, words| {
+        sentinel.current_epoch = sentinel.current_epoch.max(epoch(&words[0])?);
+        Ok(())
+    }),
+    own("announce-ip", "<address>", |sentinel, words| {
+        sentinel.announce_ip.clone_from(&words[0]);
+        Ok(())
+    }),
+    own("announce-port", "<port>", |sentinel, words| {
+        sentinel.announce_port = port(&words[0])?;
+        Ok(())
+    }),
+    own("deny-scripts-reconfig", "yes|no", |sentinel, words| {
+        let yes = yes_or_no(&words[0]).ok_or("Please specify yes or no for the deny-scripts-reconfig options.")?;
+        sentinel.scripts_reconfig = if yes { ScriptsReconfig::Denied } else { ScriptsReconfig::Allowed };
+        Ok(())
+    }),
+    own("sentinel-user", "<user>", |sentinel, words| {
+        sentinel.sentinel_user.clone_from(&words[0]);
+        Ok(())
+    }),
+    own("sentinel-pass", "<password>", |sentinel, words| {
+        sentinel.sentinel_pass.clone_from(&words[0]);
+        Ok(())
+    }),
+    own("resolve-hostnames", "yes|no", |sentinel, words| {
+        let yes = yes_or_no(&words[0]).ok_or("Please specify yes or no for the resolve-hostnames option.")?;
+        sentinel.resolve_hostnames = yes;
+        Ok(())
+    }),
+    own("announce-hostnames", "yes|no", |sentinel, words| {
+        let yes = yes_or_no(&words[0]).ok_or("Please specify yes or no for the announce-hostnames option.")?;
+        sentinel.announce_hostnames = yes;
+        Ok(())
+    }),
+    own("lookup", "linearizable|local", |sentinel, words| {
+        sentinel.lookup = match &*words[0].to_ascii_lowercase() {
+            "linearizable" => Lookup::Linearizable,
+            "local" => Lookup::Local,
+            _ => return Err("Please specify linearizable or local for the lookup option."),
+        };
+        Ok(())
+    }),
+    own("group-size", "<number of sentinels>", |sentinel, words| {
+        sentinel.group_size = count(&words[0]).ok_or("The group size must be 1 or greater.")?;
+        Ok(())
+    }),
+    Statement {
+        name: "monitor",
+        alias: None,
+        words: &[4],
+        usage: "<name> <host> <port> <quorum>",
+        reading: Reading::Monitor,
+    },
+    about("down-after-milliseconds", &[2], "<name> <milliseconds>", |master, words| {
+        master.down_after = millis(&words[0], 1).ok_or(NEGATIVE_OR_ZERO)?;
+        Ok(())
+    }),
+    about("failover-timeout", &[2], "<name> <milliseconds>", |master, words| {
+        master.failover_timeout = millis(&words[0], 1).ok_or(NEGATIVE_OR_ZERO)?;
+        Ok(())
+    }),
+    about("parallel-syncs", &[2], "<name> <number>", |master, words| {
+        master.parallel_syncs = count(&words[0]).ok_or("parallel-syncs must be 1 or greater.")?;
+        Ok(())
+    }),
+    about("notification-script", &[2], "<name> <path>", |master, words| {
+        if !is_executable(&words[0]) {
+            return Err("Notification script seems non existing or non executable.");
+        }
+        master.notification_script = Some(words[0].clone());
+        Ok(())
+    }),
+    about("client-reconfig-script", &[2], "<name> <path>", |master, words| {
+        if !is_executable(&words[0]) {
+            return Err("Client reconfiguration script seems non existing or non executable.");
+        }
+        master.client_reconfig_script = Some(words[0].clone());
+        Ok(())
+    }),
+    about("auth-pass", &[2], "<name> <password>", |master, words| {
+        master.auth_pass = Some(words[0].clone());
+        Ok(())
+    }),
+    about("auth-user", &[2], "<name> <user>", |master, words| {
+        master.auth_user = Some(words[0].clone());
+        Ok(())
+    }),
+    Statement {
+        name: "master-reboot-down-after-period",
+        alias: Some("primary-reboot-down-after-period"),
+        words: &[2],
+        usage: "<name> <milliseconds>",
+        reading: Reading::Master(|master, words| {
+            master.reboot_down_after = millis(&words[0], 0).ok_or("negative time parameter.")?;
+            Ok(())
+        }),
+    },
+    about("config-epoch", &[2], "<name> <number>", |master, words| {
+        master.config_epoch = epoch(&words[0])?;
+        Ok(())
+    }),
+    about("leader-epoch", &[2], "<name> <number>", |master, words| {
+        master.leader_epoch = epoch(&words[0])?;
+        Ok(())
+    }),
+    Statement {
+        name: "known-replica",
+        alias: Some("known-slave"),
+        words: &[3],
+        usage: "<name> <ip> <port>",
+        reading: Reading::Master(|master, words| {
+            let replica = KnownReplica { ip: words[0].clone(), port: port(&words[1])? };
+            // A line that stands twice is no reason not to start.
+            if !master.known_replicas.contains(&replica) {
+                master.known_replicas.push(replica);
+            }
+            Ok(())
+        }),
+    },
+    about("known-sentinel", &[3, 4], "<name> <ip> <port> <runid>", |master, words| {
+        // The old form has no runid and says nothing of use.
+        let Some(runid) = words.get(2) else { return Ok(()) };
+        let runid = RunId::parse(runid.as_bytes()).ok_or("Malformed Sentinel id in known-sentinel option.")?;
+        let known = KnownSentinel { ip: words[0].clone(), port: port(&words[1])?, runid };
+        master.known_sentinels.retain(|other| other.runid != runid);
+        master.known_sentinels.push(known);
+        Ok(())
+    }),
+    about("rename-command", &[3], "<name> <command> <renamed-command>", |master, words| {
+        if master.rename_commands.iter().any(|(from, _)| from.eq_ignore_ascii_case(&words[0])) {
+            return Err("Same command renamed multiple times with rename-command.");
+        }
+        master.rename_commands.push((words[0].clone(), words[1].clone()));
+        Ok(())
+    }),
+];
+
+fn epoch(word: &str) -> Result<Epoch, &'static str> {
+    word.parse().map(Epoch).map_err(|_| "Invalid epoch.")
+}
+
+fn port(word: &str) -> Result<u16, &'static str> {
+    word.parse().map_err(|_| "Invalid port number.")
+}
+
+fn count(word: &str) -> Option<u32> {
+    word.parse().ok().filter(|count| *count >= 1 && *count <= i32::MAX as u32)
+}
+
+/// Milliseconds of at least `min`, within a C `int` as Redis reads them.
+fn millis(word: &str, min: i64) -> Option<Millis> {
+    let number = parse_i64(word.as_bytes())?;
+    (min..=i64::from(i32::MAX)).contains(&number).then_some(Millis(number))
+}
+
+fn is_executable(path: &str) -> bool {
+    let Ok(path) = std::ffi::CString::new(path) else { return false };
+    // SAFETY: the path is a terminated string that lives through the call; access() only reads it.
+    unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
+}
+
+/// The statement of this name or alias, in any case.
+pub(super) fn statement(name: &str) -> Option<&'static Statement> {
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    STATEMENTS.iter().find(|statement| is(statement.name) || statement.alias.is_some_and(is))
+}
+
+/// Reads all `sentinel ...` lines in their three phases.
+pub(super) fn load(settings: &mut SentinelSettings, queue: Vec<Queued>) -> Result<(), ConfigError> {
+    let mut phases: [Vec<(&'static Statement, Queued)>; 3] = Default::default();
+    for line in queue {
+        let known = statement(&line.words[0]).filter(|known| known.words.contains(&(line.words.len() - 1)));
+        let Some(known) = known else { return Err(unrecognized(line)) };
+        let phase = match known.reading {
+            Reading::Own(_) => 0,
+            Reading::Monitor => 1,
+            Reading::Master(_) => 2,
+        };
+        phases[phase].push((known, line));
+    }
+    for (known, line) in phases.into_iter().flatten() {
+        if let Err(reason) = apply(settings, known, &line.words[1..]) {
+            let expected = Some(format!("sentinel {} {}", known.name, known.usage));
+            return Err(ConfigError::Line(Box::new(LineError { reason: reason.into(), expected, ..line.place })));
+        }
+    }
+    let newest = settings.masters.iter().map(|master| master.config_epoch).max().unwrap_or_default();
+    settings.current_epoch = settings.current_epoch.max(newest);
+    Ok(())
+}
+
+fn unrecognized(line: Queued) -> ConfigError {
+    let name = line.words[0].to_ascii_lowercase();
+    let reason = "Unrecognized sentinel configuration statement.";
+    let (expected, nearest) = match statement(&name) {
+        Some(known) => (Some(format!("sentinel {} {}", known.name, known.usage)), None),
+        None => {
+            let names = STATEMENTS.iter().flat_map(|known| std::iter::once(known.name).chain(known.alias));
+            (None, nearest_of(&name, names).map(|near| format!("sentinel {near}")))
+        }
+    };
+    match wrong(line.place, reason) {
+        ConfigError::Line(error) => ConfigError::Line(Box::new(LineError { expected, nearest, ..*error })),
+        other => other,
+    }
+}
+
+fn apply(settings: &mut SentinelSettings, known: &Statement, words: &[String]) -> Result<(), &'static str> {
+    match known.reading {
+        Reading::Own(read) => read(settings, words),
+        Reading::Monitor => monitor(settings, words),
+        Reading::Master(read) => {
+            let master = settings.masters.iter_mut().find(|master| master.name == words[0]);
+            read(master.ok_or("No such master with specified name.")?, &words[1..])
+        }
+    }
+}
+
+fn monitor(settings: &mut SentinelSettings, words: &[String]) -> Result<(), &'static str> {
+    let [name, host, port_word, quorum] = words else { return Err("Wrong number of arguments.") };
+    let quorum = count(quorum).ok_or("Quorum must be 1 or greater.")?;
+    let port = port(port_word)?;
+    if settings.master(name).is_some() {
+        return Err("Duplicate master name.");
+    }
+    if !settings.resolve_hostnames && host.parse::<IpAddr>().is_err() {
+        return Err("Can't resolve instance hostname.");
+    }
+    settings.masters.push(MasterConfig::new(name, host, port, quorum));
+    Ok(())
+}
