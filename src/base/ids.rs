@@ -20,6 +20,11 @@ macro_rules! hex_id {
                 $name(bytes)
             }
 
+            /// The twenty bytes, as they stand in records on disk.
+            pub const fn bytes(&self) -> [u8; 20] {
+                self.0
+            }
+
             /// Reads forty hexadecimal digits; `None` for anything else.
             pub fn parse(text: &[u8]) -> Option<Self> {
                 if text.len() != 40 {
