@@ -1,0 +1,221 @@
+//! One segment file as the log, its sync thread and its readers share it, and the scan that reads its records in order.
+
+use super::record::{RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEADER, SegmentHeader};
+use crate::base::Offset;
+use crate::store::error::LogError;
+use crate::store::medium::{Medium, SegmentFile};
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How much is read from a segment at once.
+const READ_AHEAD_BYTES: usize = 256 * 1024;
+
+/// An open segment. `length` and `end` are written by the one appender and read by all.
+pub struct Segment {
+    pub name: String,
+    pub path: PathBuf,
+    pub header: SegmentHeader,
+    pub seed: u32,
+    pub file: Arc<dyn SegmentFile>,
+    length: AtomicU64,
+    end: AtomicU64,
+}
+
+impl Segment {
+    /// A segment that ends at `end` with its `length`th byte.
+    pub fn new(
+        medium: &dyn Medium,
+        header: SegmentHeader,
+        file: Arc<dyn SegmentFile>,
+        length: u64,
+        end: Offset,
+    ) -> Self {
+        let name = header.file_name();
+        Segment {
+            path: medium.path(&name),
+            name,
+            seed: header.seed(),
+            header,
+            file,
+            length: AtomicU64::new(length),
+            end: AtomicU64::new(end.0),
+        }
+    }
+
+    /// Makes the file with its header; nothing of it is durable yet.
+    pub fn create(medium: &dyn Medium, header: SegmentHeader) -> Result<Self, LogError> {
+        let name = header.file_name();
+        let fault = |cause| LogError::files(medium.path(&name), cause);
+        let file = medium.create(&name).map_err(fault)?;
+        file.append(&header.encode(), &[]).map_err(fault)?;
+        Ok(Segment::new(medium, header, file, SEGMENT_HEADER, header.start))
+    }
+
+    /// Makes the file durable: header and name.
+    pub fn settle(&self, medium: &dyn Medium) -> Result<(), LogError> {
+        self.file.sync_data().and_then(|()| medium.sync_dir()).map_err(|cause| LogError::files(&self.path, cause))
+    }
+
+    /// Bytes of header and good records.
+    pub fn length(&self) -> u64 {
+        self.length.load(Ordering::Acquire)
+    }
+
+    /// The offset behind the last good record.
+    pub fn end(&self) -> Offset {
+        Offset(self.end.load(Ordering::Acquire))
+    }
+
+    /// Publishes a record that has been written.
+    pub fn extend(&self, length: u64, end: Offset) {
+        self.end.store(end.0, Ordering::Release);
+        self.length.store(length, Ordering::Release);
+    }
+}
+
+/// A record found by a [`Scan`]; the body is a range into [`Scan::bytes`].
+#[derive(Clone, Debug)]
+pub enum Found {
+    Record { header: RecordHeader, body: Range<usize> },
+    End,
+    Bad { why: String },
+}
+
+/// Reads the records of one segment in order.
+pub struct Scan {
+    pub segment: Arc<Segment>,
+    /// Where the next record begins in the file.
+    pub position: u64,
+    /// The stream offset there.
+    pub offset: Offset,
+    buffer: Vec<u8>,
+    /// Where `buffer` begins in the file.
+    buffer_at: u64,
+    verified: u64,
+}
+
+impl Scan {
+    /// A scan from the segment's first record.
+    pub fn new(segment: Arc<Segment>) -> Self {
+        let offset = segment.header.start;
+        Scan { segment, position: SEGMENT_HEADER, offset, buffer: Vec::new(), buffer_at: 0, verified: 0 }
+    }
+
+    /// The record at `position`, without going past it. `limit`: where the good part of the file ends.
+    pub fn peek(&mut self, limit: u64) -> io::Result<Found> {
+        let left = limit.saturating_sub(self.position);
+        if left == 0 {
+            return Ok(Found::End);
+        }
+        if !self.fill(RECORD_HEADER.min(left as usize), limit)? {
+            return Ok(Found::Bad { why: "the file is shorter than it was".into() });
+        }
+        let at = (self.position - self.buffer_at) as usize;
+        let header = match RecordHeader::decode(&self.buffer[at..]) {
+            Ok(header) => header,
+            Err(why) => return Ok(Found::Bad { why: why.into() }),
+        };
+        if header.offset != self.offset {
+            return Ok(Found::Bad { why: format!("a record of offset {} stands here", header.offset) });
+        }
+        let whole = RECORD_HEADER as u64 + u64::from(header.length);
+        if whole > left {
+            return Ok(Found::Bad { why: format!("a record of {whole} bytes, of which {left} are there") });
+        }
+        if !self.fill(whole as usize, limit)? {
+            return Ok(Found::Bad { why: "the file is shorter than it was".into() });
+        }
+        let at = (self.position - self.buffer_at) as usize;
+        let body = at + RECORD_HEADER..at + whole as usize;
+        if self.verified != self.position {
+            if !RecordHeader::verify(self.segment.seed, &self.buffer[at..], &self.buffer[body.clone()]) {
+                return Ok(Found::Bad { why: "checksum mismatch".into() });
+            }
+            self.verified = self.position;
+        }
+        Ok(Found::Record { header, body })
+    }
+
+    /// Goes past the record that `peek` returned.
+    pub fn pass(&mut self, header: &RecordHeader) {
+        self.position += RECORD_HEADER as u64 + u64::from(header.length);
+        self.offset = header.end();
+    }
+
+    /// The bytes of a body that `peek` returned.
+    pub fn bytes(&self, body: Range<usize>) -> &[u8] {
+        &self.buffer[body]
+    }
+
+    /// A fault at the place where the scan stands.
+    pub fn corrupt(&self, why: String) -> LogError {
+        LogError::Corrupt { file: self.segment.path.clone(), position: self.position, offset: self.offset, why }
+    }
+
+    /// Has `need` bytes from `position` on in the buffer; false if the file ends before.
+    fn fill(&mut self, need: usize, limit: u64) -> io::Result<bool> {
+        let have = (self.buffer_at + self.buffer.len() as u64).saturating_sub(self.position) as usize;
+        if self.position >= self.buffer_at && have >= need {
+            return Ok(true);
+        }
+        let wanted = need.max(READ_AHEAD_BYTES).min((limit - self.position) as usize);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.capacity() > 4 * READ_AHEAD_BYTES && wanted <= READ_AHEAD_BYTES {
+            buffer = Vec::new();
+        }
+        let kept = if self.position >= self.buffer_at && have > 0 {
+            let from = (self.position - self.buffer_at) as usize;
+            buffer.copy_within(from.., 0);
+            have
+        } else {
+            0
+        };
+        buffer.resize(wanted.max(kept), 0);
+        let read = self.segment.file.read_at(&mut buffer[kept..], self.position + kept as u64)?;
+        buffer.truncate(kept + read);
+        self.buffer = buffer;
+        self.buffer_at = self.position;
+        Ok(self.buffer.len() >= need)
+    }
+
+    /// The highest synced offset that any whole record behind `position` tells: what stands between may be damaged, so
+    /// records are looked for at every byte. `limit`: the file's length.
+    pub fn synced_beyond(&self, limit: u64) -> io::Result<Option<Offset>> {
+        let file = &self.segment.file;
+        let mut highest = None;
+        let mut window = vec![0; READ_AHEAD_BYTES];
+        let mut at = self.position;
+        while at < limit {
+            let read = file.read_at(&mut window, at)?;
+            if read == 0 {
+                break;
+            }
+            for place in memchr::memmem::find_iter(&window[..read], RECORD_MAGIC) {
+                highest = highest.max(self.synced_in(at + place as u64, limit)?);
+            }
+            at += read.saturating_sub(RECORD_MAGIC.len() - 1).max(1) as u64;
+        }
+        Ok(highest)
+    }
+
+    fn synced_in(&self, position: u64, limit: u64) -> io::Result<Option<Offset>> {
+        let mut bytes = vec![0; RECORD_HEADER];
+        let read = self.segment.file.read_at(&mut bytes, position)?;
+        let Ok(header) = RecordHeader::decode(&bytes[..read]) else { return Ok(None) };
+        let room = limit - position;
+        let plausible = header.offset >= self.offset
+            && header.offset.bytes_since(self.offset) <= limit
+            && header.synced <= header.offset
+            && u64::from(header.length) + RECORD_HEADER as u64 <= room;
+        if !plausible {
+            return Ok(None);
+        }
+        let mut body = vec![0; header.length as usize];
+        let read = self.segment.file.read_at(&mut body, position + RECORD_HEADER as u64)?;
+        let whole = read == body.len() && RecordHeader::verify(self.segment.seed, &bytes, &body);
+        Ok(whole.then_some(header.synced))
+    }
+}

@@ -1,0 +1,1 @@
+//! Doubles and tests of this folder.

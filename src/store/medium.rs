@@ -1,0 +1,140 @@
+//! The files under the log, behind a small trait, so that a double can fail any of them at any step.
+//!
+//! What is assumed of a medium, and nothing more: `append` puts bytes behind all earlier ones or fails having put any
+//! prefix of them; bytes are in the operating system's hands when `append` returns (they outlive the process) and on
+//! the disk when a later `sync_data` returns (they outlive the power); a file's name outlives the power after
+//! `sync_dir`. After a failed `sync_data` nothing is known of the bytes since the last good one.
+
+use std::fs;
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One file that only grows, but for cuts at its end.
+pub trait SegmentFile: Send + Sync {
+    /// Appends `head` and `body` with one system call (more only if the system takes a part).
+    fn append(&self, head: &[u8], body: &[u8]) -> io::Result<()>;
+    /// Reads at a place; returns the bytes read, fewer only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+    /// The file's length in bytes.
+    fn length(&self) -> io::Result<u64>;
+    /// Cuts the file.
+    fn truncate(&self, length: u64) -> io::Result<()>;
+    /// Brings the bytes, and the length they need, to the disk.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// A directory of such files.
+pub trait Medium: Send + Sync {
+    /// Makes a file that must not exist yet.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Opens a file that must exist.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// The names of all files.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Brings creations and removals to the disk.
+    fn sync_dir(&self) -> io::Result<()>;
+    /// The path that a message to a person names.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+/// The real one: a directory of the file system.
+pub struct Directory {
+    path: PathBuf,
+    handle: fs::File,
+}
+
+impl Directory {
+    /// Opens the directory, making it if it is missing.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if !path.is_dir() {
+            fs::create_dir_all(path)?;
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                fs::File::open(parent)?.sync_all()?;
+            }
+        }
+        Ok(Directory { path: path.to_path_buf(), handle: fs::File::open(path)? })
+    }
+}
+
+impl Medium for Directory {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
+        let file = fs::OpenOptions::new().read(true).append(true).create_new(true).open(self.path.join(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
+        let file = fs::OpenOptions::new().read(true).append(true).open(self.path.join(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+struct RealFile(fs::File);
+
+impl SegmentFile for RealFile {
+    fn append(&self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let total = head.len() + body.len();
+        let mut done = 0;
+        while done < total {
+            let parts =
+                [IoSlice::new(&head[done.min(head.len())..]), IoSlice::new(&body[done.saturating_sub(head.len())..])];
+            match (&self.0).write_vectored(&parts) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => done += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.0.read_at(&mut buffer[done..], position + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
