@@ -23,10 +23,13 @@
 //! layer 5 sentinel     assembly of `regent sentinel`
 //! ```
 pub mod base;
+pub mod command;
 pub mod config;
 pub mod consensus;
 pub mod keyspace;
 pub mod rdb;
 pub mod replication;
 pub mod resp;
+pub mod runtime;
+pub mod session;
 pub mod store;

@@ -136,6 +136,11 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Of words that are kept elsewhere: `ranges` are (start, length) in `source`.
+    pub fn new(source: &'a [u8], ranges: &'a [(usize, usize)]) -> Self {
+        Request { source, ranges }
+    }
+
     /// The number of arguments, the command's name included; at least one for a parsed request.
     #[inline]
     pub fn len(&self) -> usize {
@@ -448,6 +453,3 @@ fn count_line_slow(buf: &[u8], line: usize, searched: usize) -> Line {
     }
     Line::Whole { count: buf.get(line + 1..cr).and_then(parse_i64), end: cr + 2 }
 }
-
-#[cfg(test)]
-mod tests;

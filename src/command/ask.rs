@@ -1,0 +1,44 @@
+//! What a handler asks of the world outside: the runtime carries it out behind the turn.
+
+use super::client::Slot;
+use crate::base::{Millis, ReplId};
+
+/// One wish. Handlers push them to [`Server::asks`](super::Server); nothing in `command/` performs any.
+#[derive(Debug)]
+pub enum Ask {
+    /// End a connection (its replies first, where [`Closing`](super::Closing) says so).
+    Close(Slot),
+    /// Stop the node. The client is blocked until it has stopped or cannot.
+    Shutdown { slot: Option<Slot>, save: Save, now: bool, force: bool },
+    /// SHUTDOWN ABORT succeeded.
+    ShutdownAborted,
+    /// Write a checkpoint now; who waits for it (SAVE) is blocked, BGSAVE and BGREWRITEAOF are not.
+    Checkpoint { waiting: Option<Slot> },
+    /// The replication core has effects to carry out (a new master, a PSYNC, an ACK...).
+    Replication,
+    /// A client has become a replica's link: its connection leaves the request loop.
+    BecameReplica(Slot),
+    /// These directives have new values.
+    Configured(Vec<&'static str>),
+    /// DEBUG SLEEP: stop the loop.
+    Sleep(Millis),
+    /// DEBUG RELOAD / LOADAOF: a checkpoint, then the keyspace anew from disk.
+    Reload { slot: Slot },
+    /// DEBUG CHANGE-REPL-ID, or a promotion: a history record first, then the new id.
+    NewHistory { replid: ReplId },
+    /// DEBUG SEGFAULT / PANIC / RESTART are for tests of crashes: end at once, like `kill -9`.
+    Die,
+    /// A client is blocked: look at deadlines again.
+    Blocked(Slot),
+    /// CLIENT PAUSE or UNPAUSE: look at paused clients again.
+    PauseChanged,
+}
+
+/// SHUTDOWN SAVE | NOSAVE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Save {
+    /// As the configuration says.
+    Default,
+    Yes,
+    No,
+}

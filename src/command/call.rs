@@ -1,0 +1,141 @@
+//! The one way by which a command is executed: gate, handler, reply or refusal, effects, counters.
+
+use super::args::{Args, OwnedArgs};
+use super::client::{Replies, Slot};
+use super::gate;
+use super::spec::Spec;
+use super::stats::SpecKey;
+use super::table;
+use super::{Cx, Origin, Refusal, Server};
+use crate::resp::Writer;
+
+impl Server {
+    /// Executes or queues one request of a client and leaves the reply in its buffer. `args` starts with the name.
+    pub fn request(&mut self, slot: Slot, mut args: Args<'_>) {
+        let Some(client) = self.clients.get_mut(slot) else { return };
+        let spec = table::find(client.last, &mut args);
+        let (db, proto) = (client.db, client.proto);
+        let out = std::mem::take(&mut client.out);
+        client.commands += 1;
+        client.active = self.mono;
+        let mut cx = Cx::new(self, slot, db, proto, out, Origin::Client);
+        cx.perform(spec, &mut args);
+        cx.finish();
+    }
+
+    /// Applies one command of the stream (a master's, or the log's) as `slot`, which has no connection. Nothing is
+    /// fed on from here: the caller relays the bytes. The error text, should the command be refused: a bug, or a
+    /// master that knows more than this node.
+    pub fn apply(&mut self, slot: Slot, mut args: Args<'_>, origin: Origin) -> Result<(), String> {
+        let client = self.clients.get_mut(slot).expect("the stream's own client");
+        let (db, proto) = (client.db, client.proto);
+        let spec = table::find(client.last, &mut args).map_err(|refusal| refusal.text().into_owned())?;
+        let mut cx = Cx::new(self, slot, db, proto, Vec::new(), origin);
+        let result = cx.apply(spec, &mut args);
+        cx.finish();
+        result
+    }
+}
+
+impl Cx<'_> {
+    fn perform(&mut self, spec: Result<&'static Spec, Refusal>, args: &mut Args<'_>) {
+        let before = self.out.len();
+        let outcome = spec.and_then(|spec| {
+            self.spec = spec;
+            self.client().last = Some(spec);
+            gate::check(self, spec, args).inspect_err(|_| self.server.stats.of(spec).rejected += 1)?;
+            Ok(spec)
+        });
+        match outcome {
+            Err(refusal) => {
+                self.break_transaction();
+                self.refuse(before, refusal);
+            }
+            Ok(spec) if gate::pauses(self, spec) => {
+                let request = OwnedArgs::copy(args);
+                self.block(super::Blocked::Paused { request });
+            }
+            Ok(spec) if gate::queues(self, spec) => {
+                let queued = OwnedArgs::copy(args);
+                let multi = self.client().multi.as_mut().expect("queues() saw it");
+                multi.queue.push((spec, queued));
+                self.reply().simple("QUEUED");
+            }
+            Ok(spec) => self.run(spec, args),
+        }
+        self.mute(before);
+    }
+
+    fn apply(&mut self, spec: &'static Spec, args: &mut Args<'_>) -> Result<(), String> {
+        self.client().last = Some(spec);
+        if !spec.fits(args.len()) {
+            return Err(Refusal::Arity(spec.full_name()).text().into_owned());
+        }
+        if gate::queues(self, spec) {
+            let queued = OwnedArgs::copy(args);
+            self.client().multi.as_mut().expect("queues() saw it").queue.push((spec, queued));
+            return Ok(());
+        }
+        self.spec = spec;
+        (spec.run)(self, args).map_err(|refusal| refusal.text().into_owned())
+    }
+
+    /// Runs a handler, times it, and turns its refusal into an error reply. EXEC runs the queue through here too.
+    pub(super) fn run(&mut self, spec: &'static Spec, args: &mut Args<'_>) {
+        let before = self.out.len();
+        self.spec = spec;
+        let outcome = (spec.run)(self, args);
+        let now = (self.server.ticks)();
+        let spent = now.saturating_sub(self.server.last_tick);
+        self.server.last_tick = now;
+        let stat = self.server.stats.of(spec);
+        stat.calls += 1;
+        stat.microseconds += spent;
+        self.server.stats.commands += 1;
+        if let Err(refusal) = outcome {
+            self.server.stats.of(spec).failed += 1;
+            self.refuse(before, refusal);
+        }
+    }
+
+    /// Replaces what was written since `before` by an error.
+    fn refuse(&mut self, before: usize, refusal: Refusal) {
+        self.out.truncate(before);
+        self.server.stats.error(refusal.code());
+        Writer::new(&mut self.out, self.proto).error(&refusal.text());
+    }
+
+    /// A refusal while queuing makes EXEC abort.
+    fn break_transaction(&mut self) {
+        if let Some(multi) = &mut self.client().multi {
+            multi.broken = true;
+        }
+    }
+
+    /// CLIENT REPLY OFF and SKIP.
+    fn mute(&mut self, before: usize) {
+        let client = self.client();
+        let muted = match client.replies {
+            Replies::On => return,
+            Replies::Off => true,
+            Replies::SkipNext => {
+                client.replies = Replies::Skip;
+                true
+            }
+            Replies::Skip => {
+                client.replies = Replies::On;
+                true
+            }
+        };
+        if muted {
+            self.out.truncate(before);
+        }
+    }
+}
+
+impl super::stats::Stats {
+    /// The row of a command.
+    pub fn of(&mut self, spec: &'static Spec) -> &mut super::stats::CommandStat {
+        self.by_command.entry(SpecKey(spec)).or_default()
+    }
+}

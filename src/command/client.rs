@@ -1,0 +1,160 @@
+//! What the node knows of one connection: data only, no socket.
+
+use super::args::OwnedArgs;
+use super::spec::Spec;
+use crate::base::{Millis, Offset};
+use crate::resp::{Parser, Proto};
+use std::collections::BTreeSet;
+
+/// Where a client stands in the node's slab; reused after it has gone, unlike its id.
+pub type Slot = usize;
+
+/// One connection, or one source of commands without a connection (the master's stream, the log's replay).
+pub struct Client {
+    /// Counted from 1, never reused (`CLIENT ID`).
+    pub id: u64,
+    pub kind: Kind,
+    /// `ip:port` of the peer and of our end, as CLIENT LIST prints them.
+    pub addr: String,
+    pub laddr: String,
+    pub fd: i32,
+    pub name: Vec<u8>,
+    pub lib_name: Vec<u8>,
+    pub lib_ver: Vec<u8>,
+    pub db: u32,
+    pub proto: Proto,
+    pub authenticated: bool,
+    /// Monotonic clock: when it connected, when it last asked for something.
+    pub since: Millis,
+    pub active: Millis,
+    /// Replies on their way out; the first `cleared` bytes may be sent (see the turn, in `runtime`).
+    pub out: Vec<u8>,
+    pub cleared: usize,
+    /// In the list of clients with new output since the last flush.
+    pub touched: bool,
+    /// The bytes of a request that has not come whole.
+    pub partial: Vec<u8>,
+    pub parser: Parser,
+    pub multi: Option<Box<Multi>>,
+    pub watching: Vec<Watched>,
+    /// A watched key has changed: EXEC will answer null.
+    pub watch_broken: bool,
+    pub channels: BTreeSet<Vec<u8>>,
+    pub patterns: BTreeSet<Vec<u8>>,
+    pub replies: Replies,
+    pub blocked: Option<Blocked>,
+    pub closing: Option<Closing>,
+    pub no_evict: bool,
+    pub no_touch: bool,
+    /// The command asked last, for CLIENT LIST and as the first guess of the next lookup.
+    pub last: Option<&'static Spec>,
+    /// The stream's end behind its last write: what WAIT waits for.
+    pub written: Offset,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub commands: u64,
+}
+
+/// What stands at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Normal,
+    /// A replica that asked for the stream; the number is its link in `replication::Source`.
+    Replica,
+    /// Our master's stream, or the log being replayed: it is obeyed, and told nothing.
+    Stream,
+}
+
+/// A transaction that is being queued.
+#[derive(Default)]
+pub struct Multi {
+    pub queue: Vec<(&'static Spec, OwnedArgs)>,
+    /// A command was refused while queuing: EXEC aborts.
+    pub broken: bool,
+}
+
+/// A key under WATCH.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    pub db: u32,
+    pub key: Vec<u8>,
+    /// It had expired already when WATCH was called: its removal changes nothing.
+    pub expired: bool,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    On,
+    Off,
+    /// The command that is being executed is not answered (`CLIENT REPLY SKIP` itself), and neither is the next.
+    SkipNext,
+    Skip,
+}
+
+/// Why a client's further requests wait.
+#[derive(Clone, Debug)]
+pub enum Blocked {
+    /// WAIT: until `replicas` have acknowledged `offset`, or the deadline (monotonic).
+    Wait { replicas: i64, offset: Offset, deadline: Option<Millis> },
+    /// CLIENT PAUSE: the request is executed when the pause ends.
+    Paused { request: OwnedArgs },
+    /// Until a checkpoint is on disk (SAVE).
+    Checkpoint,
+    /// Until the node has stopped, or refused to (SHUTDOWN).
+    Shutdown,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// When all its replies are out (QUIT, a protocol error).
+    AfterReplies,
+    Now,
+}
+
+impl Client {
+    /// A new connection; `db` 0, RESP2.
+    pub fn new(id: u64, kind: Kind, addr: String, laddr: String, fd: i32, now: Millis) -> Self {
+        Client {
+            id,
+            kind,
+            addr,
+            laddr,
+            fd,
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_ver: Vec::new(),
+            db: 0,
+            proto: Proto::Resp2,
+            authenticated: false,
+            since: now,
+            active: now,
+            out: Vec::new(),
+            cleared: 0,
+            touched: false,
+            partial: Vec::new(),
+            parser: Parser::default(),
+            multi: None,
+            watching: Vec::new(),
+            watch_broken: false,
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            replies: Replies::On,
+            blocked: None,
+            closing: None,
+            no_evict: false,
+            no_touch: false,
+            last: None,
+            written: Offset(0),
+            bytes_in: 0,
+            bytes_out: 0,
+            commands: 0,
+        }
+    }
+
+    /// How many channels and patterns it listens to.
+    pub fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+}

@@ -1,0 +1,135 @@
+//! What a handler has in its hands: the keyspace, the stream, its client, the time, and a buffer for its reply.
+
+use super::args::Args;
+use super::client::{Blocked, Client, Kind, Slot};
+use super::spec::Spec;
+use super::{Ask, Server};
+use crate::base::Millis;
+use crate::resp::{Proto, Writer};
+
+/// Where a command comes from, which decides about expiry and about feeding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client of this node.
+    Client,
+    /// The stream of this node's master: nothing expires by itself, nothing is fed.
+    Master,
+    /// The log, at start: as [`Origin::Master`], and without side effects on subscribers.
+    Log,
+}
+
+/// The context of one command.
+pub struct Cx<'a> {
+    pub server: &'a mut Server,
+    pub slot: Slot,
+    /// The database that the client has selected.
+    pub db: u32,
+    /// The wall clock of this turn: the only time a handler sees.
+    pub now: Millis,
+    pub proto: Proto,
+    /// The client's output buffer, taken out for as long as the command runs.
+    pub out: Vec<u8>,
+    pub origin: Origin,
+    /// The command that is running.
+    pub spec: &'static Spec,
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn new(server: &'a mut Server, slot: Slot, db: u32, proto: Proto, out: Vec<u8>, origin: Origin) -> Self {
+        let now = server.wall;
+        let spec = super::families::NOTHING;
+        Cx { server, slot, db, now, proto, out, origin, spec }
+    }
+
+    /// Ends the unit, and gives the buffer and the selected database back to the client.
+    pub(super) fn finish(self) {
+        let Cx { server, slot, db, proto, mut out, .. } = self;
+        let fed = server.feed.commands() > 0;
+        server.feed.close_unit(&mut server.stream);
+        let end = server.stream.end();
+        let Some(client) = server.clients.get_mut(slot) else { return };
+        out.append(&mut client.out); // what was pushed to itself meanwhile comes behind the reply
+        (client.out, client.db, client.proto) = (out, db, proto);
+        if fed {
+            client.written = end;
+        }
+        if !client.out.is_empty() {
+            server.touch(slot);
+        }
+    }
+
+    /// To write the reply with.
+    pub fn reply(&mut self) -> Writer<'_> {
+        Writer::new(&mut self.out, self.proto)
+    }
+
+    /// The client that asked.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.server.clients[self.slot]
+    }
+
+    /// Whether it is the master's stream or the log that is obeyed: such commands are never refused for their role,
+    /// see keys that have expired, and feed nothing.
+    pub fn obeys(&self) -> bool {
+        self.origin != Origin::Client
+    }
+
+    /// Feeds an effect to the log and the replicas, in the selected database.
+    pub fn feed(&mut self, words: &[&[u8]]) {
+        self.feed_in(self.db, words);
+    }
+
+    /// Feeds an effect in another database.
+    pub fn feed_in(&mut self, db: u32, words: &[&[u8]]) {
+        if !self.obeys() {
+            let Server { feed, stream, fresh, .. } = &mut *self.server;
+            feed.command(stream, *fresh, db, words.iter().copied());
+        }
+    }
+
+    /// Feeds a command that belongs to no database (PUBLISH).
+    pub fn feed_plain(&mut self, words: &[&[u8]]) {
+        if !self.obeys() {
+            let Server { feed, stream, fresh, .. } = &mut *self.server;
+            feed.plain(stream, *fresh, words.iter().copied());
+        }
+    }
+
+    /// Feeds the request as it came.
+    pub fn feed_request(&mut self, args: &Args<'_>) {
+        if !self.obeys() {
+            let Server { feed, stream, fresh, .. } = &mut *self.server;
+            feed.command(stream, *fresh, self.db, args.all());
+        }
+    }
+
+    /// Says that a key has changed: counts it, and breaks the transactions that watch it. Every change of a value, a
+    /// deadline or a key's existence comes through here.
+    pub fn changed(&mut self, key: &[u8]) {
+        self.changed_in(self.db, key);
+    }
+
+    /// The same in another database.
+    pub fn changed_in(&mut self, db: u32, key: &[u8]) {
+        self.server.dirty += 1;
+        self.server.break_watches(db, key);
+    }
+
+    /// Asks the world outside for something; it happens behind the turn.
+    pub fn ask(&mut self, ask: Ask) {
+        self.server.asks.push(ask);
+    }
+
+    /// Holds the client's further requests back until the condition is met; the reply comes then.
+    pub fn block(&mut self, on: Blocked) {
+        let slot = self.slot;
+        self.client().blocked = Some(on);
+        self.ask(Ask::Blocked(slot));
+    }
+
+    /// Whether the client may be blocked: not inside a transaction, and it must be a connection.
+    pub fn may_block(&mut self) -> bool {
+        let in_exec = self.spec.name == "exec" || self.server.in_exec;
+        !in_exec && self.client().kind == Kind::Normal
+    }
+}

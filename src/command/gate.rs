@@ -1,0 +1,98 @@
+//! The one gate before any handler, in the order of Redis: arity, authentication, state of the disk, number of good
+//! replicas, role, subscription mode, stale link, loading. A handler may rely on all of it.
+
+use super::args::Args;
+use super::client::Kind;
+use super::spec::{ALLOW_BUSY, BLOCKING, DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, STALE, Spec, WRITE};
+use super::{Cx, Refusal};
+use crate::resp::Proto;
+
+/// Refuses what may not run now.
+pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<(), Refusal> {
+    if !spec.fits(args.len()) {
+        return Err(Refusal::Arity(spec.full_name()));
+    }
+    let server = &*cx.server;
+    let client = &server.clients[cx.slot];
+    let flags = spec.flags;
+    if !client.authenticated && !flags.has(NO_AUTH) && server.needs_password() {
+        return Err(Refusal::NoAuth);
+    }
+    if client.multi.is_some() && flags.has(NO_MULTI) {
+        return Err(Refusal::err("Command not allowed inside a transaction"));
+    }
+    let writes = flags.has(WRITE) || (spec.name == "exec" && queued_write(cx));
+    let is_replica = server.is_replica();
+    if (writes || spec.name == "ping")
+        && !is_replica
+        && let Some(fault) = &server.fault
+    {
+        return Err(Refusal::Text(fault.clone().into()));
+    }
+    if writes && !is_replica && !server.enough_good_replicas() {
+        return Err(Refusal::NoReplicas);
+    }
+    if writes && is_replica && server.config.settings.replica_read_only {
+        return Err(Refusal::ReadOnly);
+    }
+    if client.proto == Proto::Resp2
+        && client.subscriptions() > 0
+        && client.kind == Kind::Normal
+        && !allowed_while_subscribed(spec)
+    {
+        let text = format!(
+            "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            spec.full_name()
+        );
+        return Err(Refusal::err(text));
+    }
+    if is_replica && !server.link_up() && !server.config.settings.replica_serve_stale_data && !flags.has(STALE) {
+        return Err(Refusal::MasterDown);
+    }
+    if server.loading.is_some() && !flags.has(LOADING) {
+        return Err(Refusal::Loading);
+    }
+    let _ = (DENYOOM, ALLOW_BUSY, BLOCKING);
+    Ok(())
+}
+
+/// Inside MULTI everything waits for EXEC but what ends or watches the transaction.
+pub fn queues(cx: &mut Cx<'_>, spec: &'static Spec) -> bool {
+    cx.client().multi.is_some() && !matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+/// CLIENT PAUSE holds the request back.
+pub fn pauses(cx: &mut Cx<'_>, spec: &'static Spec) -> bool {
+    let Some(pause) = cx.server.pause else { return false };
+    if cx.server.mono >= pause.until
+        || cx.client().kind != Kind::Normal
+        || spec.name == "client"
+        || spec.parent == Some("client")
+    {
+        return false;
+    }
+    if cx.client().multi.is_some() && spec.name != "exec" {
+        return false;
+    }
+    pause.all || spec.flags.has(WRITE) || spec.flags.has(MAY_REPLICATE) || (spec.name == "exec" && queued_write(cx))
+}
+
+fn queued_write(cx: &Cx<'_>) -> bool {
+    let multi = cx.server.clients[cx.slot].multi.as_ref();
+    multi.is_some_and(|multi| multi.queue.iter().any(|(spec, _)| spec.flags.has(WRITE)))
+}
+
+fn allowed_while_subscribed(spec: &Spec) -> bool {
+    matches!(
+        spec.name,
+        "ping"
+            | "subscribe"
+            | "ssubscribe"
+            | "unsubscribe"
+            | "sunsubscribe"
+            | "psubscribe"
+            | "punsubscribe"
+            | "quit"
+            | "reset"
+    )
+}

@@ -1,0 +1,55 @@
+//! The commands of a node, and the whole state that they work on: [`Server`].
+//!
+//! It owns what a command *means*: the table ([`Spec`]), the one gate, the handlers (one file per family), the effects
+//! that are fed to the log and the replicas. It has no sockets, no tasks, no files and no clock: time is written into
+//! [`Server::wall`] and [`Server::mono`] by the runtime, and whatever needs the world outside is an [`Ask`].
+//!
+//! ```text
+//! bytes --session--> Args --table::find--> Spec --gate::check--> handler(Cx, Args)
+//!                                                                  |        |        |
+//!                                                              keyspace   reply   Feed --turn--> log, replicas
+//!                                                                                 Server::asks --turn--> runtime
+//! ```
+//!
+//! Invariants:
+//! 1. Every change goes through [`Cx::changed`] and feeds its effect in the same request
+//!    (`tests/scripts`, the `~` lines; `call::tests`).
+//! 2. All effects of one request or one EXEC are one unit of the stream (`feed::tests`).
+//! 3. A refused command changes nothing and feeds nothing.
+//! 4. What comes from the master or the log is applied without gate, clock and expiry, and feeds nothing.
+//!
+//! Reading order: [`spec`], [`args`], [`cx`], [`gate`], [`call`], [`feed`], [`server`], then a family.
+//!
+//! Adding a command is one row and one function in a file of `families/`.
+//!
+//! Tests: `cargo test --lib command::`, `cargo test --test scripts`.
+
+mod args;
+mod ask;
+mod call;
+mod client;
+mod cx;
+pub mod families;
+pub mod feed;
+mod gate;
+mod pubsub;
+mod refusal;
+mod server;
+pub mod spec;
+mod stats;
+
+pub mod table;
+
+pub use args::{Args, OwnedArgs};
+pub use ask::{Ask, Save};
+pub use client::{Blocked, Client, Closing, Kind, Multi, Replies, Slot, Watched};
+pub use cx::{Cx, Origin};
+pub use feed::Feed;
+pub use pubsub::PubSub;
+pub use refusal::Refusal;
+pub use server::{LinkEffects, Loading, Parts, Pause, Server};
+pub use spec::Spec;
+pub use stats::{CommandStat, Sampler, SpecKey, Stats};
+
+/// What a handler returns: its reply is in the buffer, or the refusal that takes the reply's place.
+pub type Outcome = Result<(), Refusal>;

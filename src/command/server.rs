@@ -1,0 +1,244 @@
+//! The node's whole state, without IO: what commands read and change.
+
+use super::client::{Blocked, Client, Closing, Kind, Slot};
+use super::{Ask, Feed, PubSub, Stats};
+use crate::base::{Millis, ReplId, RunId};
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::replication::{Sink, SinkConfig, Source, SourceConfig, Stream, sink, source};
+use hashbrown::HashMap;
+use slab::Slab;
+
+/// Everything that a node is, but its sockets, files and threads.
+pub struct Server {
+    pub config: Config,
+    pub keyspace: Keyspace,
+    /// The stream's bytes and history, and both ends of replication; what they want done is in `links`.
+    pub stream: Stream,
+    pub source: Source,
+    pub sink: Sink,
+    pub links: LinkEffects,
+    /// Effects on their way into the stream.
+    pub feed: Feed,
+    /// A random id, to be taken for the next history; the runtime puts a new one here when it is used.
+    pub fresh: ReplId,
+    pub clients: Slab<Client>,
+    pub pubsub: PubSub,
+    pub stats: Stats,
+    /// What the runtime is to do behind this turn.
+    pub asks: Vec<Ask>,
+    /// Clients with new output.
+    pub touched: Vec<Slot>,
+    /// Wall clock of this turn.
+    pub wall: Millis,
+    /// Monotonic clock of this turn, from the start of the process.
+    pub mono: Millis,
+    /// Microseconds of the monotonic clock, for the time that a command takes; given by the runtime.
+    pub ticks: fn() -> u64,
+    pub last_tick: u64,
+    /// Changes since the last checkpoint (`rdb_changes_since_last_save`).
+    pub dirty: u64,
+    pub run_id: RunId,
+    /// Reading the checkpoint, the log or a master's copy: only commands with the `loading` flag run.
+    pub loading: Option<Loading>,
+    /// The error that writes are refused with while the disk is at fault: the whole line, `MISCONF ...`.
+    pub fault: Option<String>,
+    pub pause: Option<Pause>,
+    /// Inside EXEC: nothing blocks.
+    pub in_exec: bool,
+    pub next_client_id: u64,
+    /// Who watches a key, by database and key.
+    watched: HashMap<(u32, Vec<u8>), Vec<Slot>, ahash::RandomState>,
+}
+
+/// What the two ends of replication want the runtime to do, in order.
+#[derive(Default)]
+pub struct LinkEffects {
+    pub source: Vec<source::Effect>,
+    pub sink: Vec<sink::Effect>,
+}
+
+/// Progress of loading, for INFO.
+#[derive(Clone, Debug)]
+pub struct Loading {
+    /// Wall clock.
+    pub since: Millis,
+    pub bytes_total: u64,
+    pub bytes_done: u64,
+    /// The keyspace belongs to a copy from a master (`async_loading` is not done here).
+    pub from_master: bool,
+}
+
+/// CLIENT PAUSE.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    /// Monotonic clock.
+    pub until: Millis,
+    /// All commands, or only those that write.
+    pub all: bool,
+}
+
+/// What a new [`Server`] is made of.
+pub struct Parts {
+    pub config: Config,
+    pub keyspace: Keyspace,
+    pub stream: Stream,
+    pub run_id: RunId,
+    pub fresh: ReplId,
+    pub wall: Millis,
+    pub mono: Millis,
+    /// Microseconds of the monotonic clock.
+    pub ticks: fn() -> u64,
+}
+
+impl Server {
+    /// A node without clients, which follows nobody yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, keyspace, stream, run_id, fresh, wall, mono, ticks } = parts;
+        let source = Source::new(SourceConfig::default(), mono);
+        let sink = Sink::new(SinkConfig::default());
+        Server {
+            config,
+            keyspace,
+            stream,
+            source,
+            sink,
+            links: LinkEffects::default(),
+            feed: Feed::default(),
+            fresh,
+            clients: Slab::new(),
+            pubsub: PubSub::default(),
+            stats: Stats::default(),
+            asks: Vec::new(),
+            touched: Vec::new(),
+            wall,
+            mono,
+            ticks,
+            last_tick: ticks(),
+            dirty: 0,
+            run_id,
+            loading: None,
+            fault: None,
+            pause: None,
+            in_exec: false,
+            next_client_id: 1,
+            watched: HashMap::default(),
+        }
+    }
+
+    /// A connection, or a source of commands, comes in.
+    pub fn connect(&mut self, kind: Kind, addr: String, laddr: String, fd: i32) -> Slot {
+        let id = self.next_client_id;
+        self.next_client_id += 1;
+        let mut client = Client::new(id, kind, addr, laddr, fd, self.mono);
+        client.authenticated = kind == Kind::Stream || !self.needs_password();
+        self.clients.insert(client)
+    }
+
+    /// It is gone: nothing names its slot any more.
+    pub fn disconnect(&mut self, slot: Slot) {
+        self.forget_subscriptions(slot);
+        self.unwatch(slot);
+        self.clients.try_remove(slot);
+        self.touched.retain(|&other| other != slot);
+    }
+
+    /// Notes that a client has output for the end of the turn.
+    pub fn touch(&mut self, slot: Slot) {
+        let Some(client) = self.clients.get_mut(slot) else { return };
+        if !client.touched {
+            client.touched = true;
+            self.touched.push(slot);
+        }
+    }
+
+    /// Ends a connection, at once or behind its replies.
+    pub fn close(&mut self, slot: Slot, closing: Closing) {
+        let Some(client) = self.clients.get_mut(slot) else { return };
+        client.closing = Some(closing);
+        self.asks.push(Ask::Close(slot));
+    }
+
+    /// Lifts a client's block; its further requests are read again by the runtime.
+    pub fn unblock(&mut self, slot: Slot) -> Option<Blocked> {
+        let blocked = self.clients.get_mut(slot)?.blocked.take();
+        if blocked.is_some() {
+            self.asks.push(Ask::Blocked(slot));
+            self.touch(slot);
+        }
+        blocked
+    }
+
+    /// Whether clients must authenticate.
+    pub fn needs_password(&self) -> bool {
+        !self.config.settings.requirepass.is_empty()
+    }
+
+    /// Whether it follows a master.
+    pub fn is_replica(&self) -> bool {
+        self.sink.master().is_some()
+    }
+
+    /// Whether the link to its master is up.
+    pub fn link_up(&self) -> bool {
+        self.sink.state() == sink::LinkState::Connected
+    }
+
+    /// `min-replicas-to-write`: whether enough replicas are in step for a write to be accepted.
+    pub fn enough_good_replicas(&self) -> bool {
+        let settings = &self.config.settings;
+        settings.min_replicas_to_write == 0
+            || settings.min_replicas_max_lag == 0
+            || self.source.good_replicas() as i64 >= settings.min_replicas_to_write
+    }
+
+    // ------------------------------------------------------------------ WATCH
+
+    /// Adds a key to those that break the client's transaction when they change.
+    pub fn watch(&mut self, slot: Slot, watched: super::Watched) {
+        let list = &mut self.clients[slot].watching;
+        if list.iter().any(|other| other.db == watched.db && other.key == watched.key) {
+            return;
+        }
+        self.watched.entry((watched.db, watched.key.clone())).or_default().push(slot);
+        list.push(watched);
+    }
+
+    /// Forgets all that the client watches.
+    pub fn unwatch(&mut self, slot: Slot) {
+        let Some(client) = self.clients.get_mut(slot) else { return };
+        client.watch_broken = false;
+        for watched in std::mem::take(&mut client.watching) {
+            let place = (watched.db, watched.key);
+            let Some(slots) = self.watched.get_mut(&place) else { continue };
+            slots.retain(|&other| other != slot);
+            if slots.is_empty() {
+                self.watched.remove(&place);
+            }
+        }
+    }
+
+    /// A key has changed: who watches it will not EXEC.
+    pub fn break_watches(&mut self, db: u32, key: &[u8]) {
+        if self.watched.is_empty() {
+            return;
+        }
+        let Some(slots) = self.watched.get(&(db, key.to_vec())) else { return };
+        for &slot in slots {
+            self.clients[slot].watch_broken = true;
+        }
+    }
+
+    /// A whole database is emptied or swapped: who watches a key of it that `exists` says was or is there is broken.
+    pub fn break_watches_of(&mut self, db: u32, mut exists: impl FnMut(&Keyspace, &[u8]) -> bool) {
+        let hit: Vec<Slot> = self
+            .watched
+            .iter()
+            .filter(|((in_db, key), _)| *in_db == db && exists(&self.keyspace, key))
+            .flat_map(|(_, slots)| slots.iter().copied())
+            .collect();
+        for slot in hit {
+            self.clients[slot].watch_broken = true;
+        }
+    }
+}

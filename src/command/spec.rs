@@ -1,0 +1,297 @@
+//! What is declared beside each command: the row that COMMAND, the gate, key extraction and the docs are loops over.
+//!
+//! The words are those of <https://redis.io/docs/latest/commands/command/> (flags, key specifications) and
+//! <https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/> (categories).
+
+use super::{Args, Cx, Outcome};
+
+/// A handler: reads its arguments, changes the keyspace, writes its reply, feeds its effects. It reaches no socket,
+/// no task and no clock but `cx.now`.
+pub type Run = fn(&mut Cx<'_>, &mut Args<'_>) -> Outcome;
+
+/// One command, or one subcommand of a container (`CLIENT LIST` is a row in the `subs` of `client`).
+pub struct Spec {
+    /// In lower case, as COMMAND prints it.
+    pub name: &'static str,
+    /// For a subcommand: its container's name.
+    pub parent: Option<&'static str>,
+    /// Number of words, the command's own name (and container) included; negative: at least that many.
+    pub arity: i16,
+    pub flags: Flags,
+    pub keys: &'static [KeySpec],
+    pub group: Group,
+    /// Categories beyond those that the flags imply.
+    pub categories: Categories,
+    pub since: &'static str,
+    pub summary: &'static str,
+    pub subs: &'static [Spec],
+    pub run: Run,
+}
+
+impl Spec {
+    /// `client|list` for a subcommand, the plain name else: how errors, ACL and COMMAND name it.
+    pub fn full_name(&self) -> String {
+        match self.parent {
+            Some(parent) => format!("{parent}|{}", self.name),
+            None => self.name.to_string(),
+        }
+    }
+
+    /// Whether a request of `words` words (names included) is of the declared arity.
+    pub fn fits(&self, words: usize) -> bool {
+        let arity = usize::from(self.arity.unsigned_abs());
+        if self.arity < 0 { words >= arity } else { words == arity }
+    }
+
+    pub const fn keys(mut self, keys: &'static [KeySpec]) -> Spec {
+        self.keys = keys;
+        self
+    }
+
+    pub const fn acl(mut self, categories: Categories) -> Spec {
+        self.categories = categories;
+        self
+    }
+
+    pub const fn doc(mut self, since: &'static str, summary: &'static str) -> Spec {
+        self.since = since;
+        self.summary = summary;
+        self
+    }
+
+    pub const fn sub_of(mut self, parent: &'static str) -> Spec {
+        self.parent = Some(parent);
+        self
+    }
+
+    pub const fn with(mut self, subs: &'static [Spec]) -> Spec {
+        self.subs = subs;
+        self
+    }
+
+    /// All categories: the declared ones, the group's and those that the flags imply.
+    pub fn all_categories(&self) -> Categories {
+        let mut all = Categories(self.categories.0 | self.group.category().0);
+        let flags = self.flags;
+        let mut imply = |when: bool, category: Categories| {
+            if when {
+                all = Categories(all.0 | category.0);
+            }
+        };
+        imply(flags.has(WRITE), Categories::WRITE);
+        imply(flags.has(READONLY) && self.group != Group::Scripting, Categories::READ);
+        imply(flags.has(ADMIN), Categories(Categories::ADMIN.0 | Categories::DANGEROUS.0));
+        imply(flags.has(PUBSUB), Categories::PUBSUB);
+        imply(flags.has(FAST), Categories::FAST);
+        imply(flags.has(BLOCKING), Categories::BLOCKING);
+        imply(!flags.has(FAST), Categories::SLOW);
+        all
+    }
+}
+
+/// A row: name, arity, flags, group, handler; the rest is added by [`Spec::keys`], [`Spec::doc`] and so on.
+pub const fn spec(name: &'static str, arity: i16, flags: Flags, group: Group, run: Run) -> Spec {
+    Spec {
+        name,
+        parent: None,
+        arity,
+        flags,
+        keys: &[],
+        group,
+        categories: Categories(0),
+        since: "1.0.0",
+        summary: "",
+        subs: &[],
+        run,
+    }
+}
+
+/// The behaviour flags of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(pub u32);
+
+impl Flags {
+    /// Whether all of `other` are among these.
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both; `const`, so that tables can say `WRITE.or(FAST)`.
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// The names, in the order in which COMMAND INFO prints them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        FLAG_NAMES.iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| *name)
+    }
+}
+
+pub const NONE: Flags = Flags(0);
+pub const WRITE: Flags = Flags(1);
+pub const READONLY: Flags = Flags(1 << 1);
+pub const DENYOOM: Flags = Flags(1 << 2);
+pub const ADMIN: Flags = Flags(1 << 3);
+pub const PUBSUB: Flags = Flags(1 << 4);
+pub const NOSCRIPT: Flags = Flags(1 << 5);
+pub const BLOCKING: Flags = Flags(1 << 6);
+pub const LOADING: Flags = Flags(1 << 7);
+pub const STALE: Flags = Flags(1 << 8);
+pub const SKIP_MONITOR: Flags = Flags(1 << 9);
+pub const SKIP_SLOWLOG: Flags = Flags(1 << 10);
+pub const FAST: Flags = Flags(1 << 11);
+pub const NO_AUTH: Flags = Flags(1 << 12);
+pub const MAY_REPLICATE: Flags = Flags(1 << 13);
+pub const NO_ASYNC_LOADING: Flags = Flags(1 << 14);
+pub const NO_MULTI: Flags = Flags(1 << 15);
+pub const MOVABLE_KEYS: Flags = Flags(1 << 16);
+pub const ALLOW_BUSY: Flags = Flags(1 << 17);
+
+const FLAG_NAMES: &[(Flags, &str)] = &[
+    (WRITE, "write"),
+    (READONLY, "readonly"),
+    (DENYOOM, "denyoom"),
+    (ADMIN, "admin"),
+    (PUBSUB, "pubsub"),
+    (NOSCRIPT, "noscript"),
+    (BLOCKING, "blocking"),
+    (LOADING, "loading"),
+    (STALE, "stale"),
+    (SKIP_MONITOR, "skip_monitor"),
+    (SKIP_SLOWLOG, "skip_slowlog"),
+    (FAST, "fast"),
+    (NO_AUTH, "no_auth"),
+    (MAY_REPLICATE, "may_replicate"),
+    (NO_ASYNC_LOADING, "no_async_loading"),
+    (NO_MULTI, "no_multi"),
+    (MOVABLE_KEYS, "movablekeys"),
+    (ALLOW_BUSY, "allow_busy"),
+];
+
+/// The documentation group of a command; it names an ACL category as well where Redis has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Generic,
+    String,
+    List,
+    Set,
+    SortedSet,
+    Hash,
+    PubSub,
+    Transactions,
+    Connection,
+    Server,
+    Scripting,
+    Hyperloglog,
+    Geo,
+    Stream,
+    Bitmap,
+}
+
+impl Group {
+    /// As COMMAND DOCS prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Hash => "hash",
+            Group::PubSub => "pubsub",
+            Group::Transactions => "transactions",
+            Group::Connection => "connection",
+            Group::Server => "server",
+            Group::Scripting => "scripting",
+            Group::Hyperloglog => "hyperloglog",
+            Group::Geo => "geo",
+            Group::Stream => "stream",
+            Group::Bitmap => "bitmap",
+        }
+    }
+
+    fn category(self) -> Categories {
+        match self {
+            Group::Generic | Group::Server => Categories(0),
+            Group::String => Categories::STRING,
+            Group::List => Categories::LIST,
+            Group::Set => Categories::SET,
+            Group::SortedSet => Categories::SORTEDSET,
+            Group::Hash => Categories::HASH,
+            Group::PubSub => Categories::PUBSUB,
+            Group::Transactions => Categories::TRANSACTION,
+            Group::Connection => Categories::CONNECTION,
+            Group::Scripting => Categories::SCRIPTING,
+            Group::Hyperloglog => Categories::HYPERLOGLOG,
+            Group::Geo => Categories::GEO,
+            Group::Stream => Categories::STREAM,
+            Group::Bitmap => Categories::BITMAP,
+        }
+    }
+}
+
+/// ACL categories of a command, as a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Categories(pub u32);
+
+macro_rules! categories {
+    ($($constant:ident $name:literal $bit:literal),+ $(,)?) => {
+        impl Categories {
+            $(pub const $constant: Categories = Categories(1 << $bit);)+
+            const NAMES: &'static [(Categories, &'static str)] = &[$((Categories::$constant, $name)),+];
+        }
+    };
+}
+
+categories! {
+    KEYSPACE "keyspace" 0, READ "read" 1, WRITE "write" 2, SET "set" 3, SORTEDSET "sortedset" 4, LIST "list" 5,
+    HASH "hash" 6, STRING "string" 7, BITMAP "bitmap" 8, HYPERLOGLOG "hyperloglog" 9, GEO "geo" 10, STREAM "stream" 11,
+    PUBSUB "pubsub" 12, ADMIN "admin" 13, FAST "fast" 14, SLOW "slow" 15, BLOCKING "blocking" 16,
+    DANGEROUS "dangerous" 17, CONNECTION "connection" 18, TRANSACTION "transaction" 19, SCRIPTING "scripting" 20,
+}
+
+impl Categories {
+    pub const fn or(self, other: Categories) -> Categories {
+        Categories(self.0 | other.0)
+    }
+
+    /// The names without `@`, in Redis' order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().filter(move |(category, _)| self.0 & category.0 != 0).map(|(_, name)| *name)
+    }
+}
+
+/// Where the keys of a command stand among its words, and what is done with them (a key specification of Redis 7).
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// Flag names as COMMAND INFO prints them: `RO`, `RW`, `OW`, `RM`, `access`, `update`, `insert`, `delete`.
+    pub flags: &'static [&'static str],
+    /// Index of the first key; the command's name is 0.
+    pub first: usize,
+    /// Index of the last key relative to the first; negative: counted from the end (-1 is the last word).
+    pub last: isize,
+    /// From one key to the next.
+    pub step: usize,
+}
+
+/// One key at `first`.
+pub const fn key(first: usize, flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, first, last: 0, step: 1 }
+}
+
+/// Keys from `first` to the end, `step` apart.
+pub const fn keys_from(first: usize, step: usize, flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, first, last: -1, step }
+}
+
+impl KeySpec {
+    /// The indices of the keys in a request of `words` words.
+    pub fn indices(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+        let last = match self.last {
+            last if last < 0 => words.checked_sub(last.unsigned_abs()),
+            last => Some(self.first + last.unsigned_abs()),
+        };
+        let end = last.map_or(0, |last| (last + 1).min(words));
+        (self.first..end.max(self.first)).step_by(self.step)
+    }
+}

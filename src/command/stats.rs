@@ -1,0 +1,106 @@
+//! Counters of INFO: `stats`, `commandstats`, `errorstats`. CONFIG RESETSTAT sets most of them to zero.
+
+use super::spec::Spec;
+use ahash::RandomState;
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+/// Since the start, or since CONFIG RESETSTAT.
+#[derive(Default, Debug)]
+pub struct Stats {
+    pub connections: u64,
+    pub connections_rejected: u64,
+    pub commands: u64,
+    pub net_in: u64,
+    pub net_out: u64,
+    pub net_repl_in: u64,
+    pub net_repl_out: u64,
+    pub sync_full: u64,
+    pub sync_partial_ok: u64,
+    pub sync_partial_err: u64,
+    pub expired_keys: u64,
+    pub expired_time_cap_reached: u64,
+    pub evicted_keys: u64,
+    pub hits: u64,
+    pub misses: u64,
+    pub unexpected_errors: u64,
+    pub errors: u64,
+    pub reads: u64,
+    pub writes: u64,
+    pub output_buffer_disconnections: u64,
+    pub query_buffer_disconnections: u64,
+    /// Calls, time, refusals; one cheap look-up per command, sorted when printed.
+    pub by_command: HashMap<SpecKey, CommandStat, RandomState>,
+    pub by_error: BTreeMap<String, u64>,
+    pub ops: Sampler,
+    pub input: Sampler,
+    pub output: Sampler,
+}
+
+/// A command as a key: two are the same if they are the same row of the table.
+#[derive(Clone, Copy)]
+pub struct SpecKey(pub &'static Spec);
+
+impl std::fmt::Debug for SpecKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+impl PartialEq for SpecKey {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for SpecKey {}
+
+impl Hash for SpecKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::from_ref(self.0).hash(state);
+    }
+}
+
+/// What `cmdstat_get:calls=..` prints.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CommandStat {
+    pub calls: u64,
+    pub microseconds: u64,
+    /// Refused before the handler ran (arity, authentication, role).
+    pub rejected: u64,
+    /// Refused by the handler.
+    pub failed: u64,
+}
+
+impl Stats {
+    /// Counts an error reply by its code.
+    pub fn error(&mut self, code: String) {
+        self.errors += 1;
+        if self.by_error.len() < 128 || self.by_error.contains_key(&code) {
+            *self.by_error.entry(code).or_default() += 1;
+        }
+    }
+}
+
+/// A rate over the last 16 samples, one each 100 ms (`instantaneous_*` of INFO).
+#[derive(Debug, Default)]
+pub struct Sampler {
+    last: u64,
+    samples: [u64; 16],
+    next: usize,
+}
+
+impl Sampler {
+    /// Takes the counter's value `elapsed_ms` after the last one.
+    pub fn sample(&mut self, value: u64, elapsed_ms: u64) {
+        self.samples[self.next] = value.saturating_sub(self.last) * 1000 / elapsed_ms.max(1);
+        self.next = (self.next + 1) % self.samples.len();
+        self.last = value;
+    }
+
+    /// Per second.
+    pub fn rate(&self) -> u64 {
+        self.samples.iter().sum::<u64>() / self.samples.len() as u64
+    }
+}

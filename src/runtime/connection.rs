@@ -1,0 +1,136 @@
+//! One connection: its socket, and the task that reads from it and finishes what the turn could not send at once.
+//!
+//! All connections share one read buffer: requests are executed where they were read, and a connection owns memory only
+//! for a partial request or unsent output. The task never waits for anything but its socket and its [`Waker`]: a turn
+//! that leaves output unsent, or that closes the connection, wakes it.
+
+use super::world::World;
+use crate::command::{Closing, Slot};
+use crate::session::{self, Progress};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The socket side of a client.
+pub struct Connection {
+    pub slot: Slot,
+    stream: RefCell<TcpStream>,
+    waker: RefCell<Option<Waker>>,
+    /// Output waits for the socket.
+    unsent: Cell<bool>,
+    over: Cell<bool>,
+}
+
+/// How far the output went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    All,
+    /// The socket takes no more for now.
+    Blocked,
+    /// The peer is gone.
+    Broken,
+}
+
+impl Connection {
+    pub fn new(slot: Slot, stream: TcpStream) -> Self {
+        Connection {
+            slot,
+            stream: RefCell::new(stream),
+            waker: RefCell::new(None),
+            unsent: Cell::new(false),
+            over: Cell::new(false),
+        }
+    }
+
+    /// Ends the connection; its task cleans up.
+    pub fn end(&self) {
+        self.over.set(true);
+        self.wake();
+    }
+
+    /// Makes the task look again.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Gives bytes to the socket; how many it took.
+    pub fn send(&self, mut bytes: &[u8]) -> (usize, Sent) {
+        let stream = self.stream.borrow();
+        let all = bytes.len();
+        while !bytes.is_empty() {
+            match stream.try_write(bytes) {
+                Ok(0) => return (all - bytes.len(), Sent::Broken),
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.unsent.set(true);
+                    return (all - bytes.len(), Sent::Blocked);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return (all - bytes.len(), Sent::Broken),
+            }
+        }
+        (all, Sent::All)
+    }
+
+    /// Reads, executes and sends until the connection is over.
+    pub async fn serve(self: Rc<Self>, world: Rc<World>) {
+        poll_fn(|cx| self.poll(cx, &world)).await;
+        world.forget(&self);
+    }
+
+    fn poll(&self, cx: &mut Context<'_>, world: &World) -> Poll<()> {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        drop(waker);
+        if self.over.get() {
+            return Poll::Ready(());
+        }
+        if self.unsent.get() && self.stream.borrow().poll_write_ready(cx).is_ready() {
+            self.unsent.set(false);
+            world.send(self);
+            if self.unsent.get() && self.stream.borrow().poll_write_ready(cx).is_ready() {
+                cx.waker().wake_by_ref(); // room came back meanwhile
+            }
+            if self.over.get() {
+                return Poll::Ready(());
+            }
+        }
+        self.poll_read(cx, world)
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, world: &World) -> Poll<()> {
+        let mut shared = world.read_buffer.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut shared[..]);
+        match Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buffer) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(()),
+            Poll::Ready(Ok(())) => {}
+        }
+        let bytes = buffer.filled();
+        let mut server = world.server.borrow_mut();
+        server.stats.net_in += bytes.len() as u64;
+        world.tick(&mut server);
+        let progress = session::input(&mut server, self.slot, bytes, &mut world.args.borrow_mut());
+        let gone = server.clients.get(self.slot).is_none_or(|client| client.closing == Some(Closing::Now));
+        drop(server);
+        world.turn.notify_one();
+        if gone {
+            return Poll::Ready(());
+        }
+        if progress == Progress::Closing {
+            return Poll::Pending; // the turn sends what is left, and ends it
+        }
+        // More may be there: let the others have their turn first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,3 @@
+//! Tasks, sockets, clocks, threads, signals.
+pub mod clock;
+pub mod logging;

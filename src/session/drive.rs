@@ -1,0 +1,97 @@
+//! Requests of a connection, executed in place in the shared read buffer.
+
+use crate::command::{Args, Closing, Server, Slot};
+use crate::resp::{self, RequestLimits, Step, Writer};
+
+/// Where the drive stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All that came is executed, but for a partial request.
+    Waiting,
+    /// The client is blocked; what it has sent meanwhile is kept.
+    Blocked,
+    /// The connection is to be closed.
+    Closing,
+}
+
+/// Executes what `bytes` brings, behind what was kept of the client's earlier bytes. Call it with no bytes when a block
+/// has been lifted. `args` is shared by all clients of a thread.
+pub fn input(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args) -> Progress {
+    let Some(client) = server.clients.get_mut(slot) else { return Progress::Closing };
+    client.bytes_in += bytes.len() as u64;
+    if client.partial.is_empty() {
+        let (used, progress) = drive(server, slot, bytes, args);
+        if used < bytes.len() && progress != Progress::Closing {
+            keep(server, slot, &bytes[used..]);
+        }
+        return progress;
+    }
+    let mut kept = std::mem::take(&mut client.partial);
+    let wanted = client.parser.wanted(kept.len());
+    kept.reserve(bytes.len().max(wanted));
+    kept.extend_from_slice(bytes);
+    let (used, progress) = drive(server, slot, &kept, args);
+    if progress == Progress::Closing {
+        return progress;
+    }
+    if let Some(client) = server.clients.get_mut(slot)
+        && used < kept.len()
+    {
+        kept.drain(..used);
+        client.partial = kept;
+        refuse_hoarding(server, slot);
+    }
+    progress
+}
+
+/// Parses and executes; how many bytes are done with.
+fn drive(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args) -> (usize, Progress) {
+    let mut done = 0;
+    let bulk_bytes_max = server.config.settings.proto_max_bulk_len;
+    loop {
+        let Some(client) = server.clients.get_mut(slot) else { return (done, Progress::Closing) };
+        if client.closing.is_some() {
+            return (done, Progress::Closing);
+        }
+        if client.blocked.is_some() {
+            return (done, Progress::Blocked);
+        }
+        if done == bytes.len() {
+            return (done, Progress::Waiting);
+        }
+        let limits = RequestLimits { bulk_bytes_max, authenticated: client.authenticated };
+        match client.parser.next(&bytes[done..], &limits, args) {
+            Ok(Step::Incomplete) => return (done, Progress::Waiting),
+            Ok(Step::Empty { consumed }) => done += consumed,
+            Ok(Step::Command { consumed }) => {
+                server.request(slot, Args::new(args.request(&bytes[done..])));
+                done += consumed;
+            }
+            Err(error) => {
+                Writer::new(&mut client.out, client.proto).error(&format!("ERR {error}"));
+                tracing::debug!("Protocol error ({error}) from client: {}", client.addr);
+                server.touch(slot);
+                server.close(slot, Closing::AfterReplies);
+                return (done, Progress::Closing);
+            }
+        }
+    }
+}
+
+fn keep(server: &mut Server, slot: Slot, rest: &[u8]) {
+    let Some(client) = server.clients.get_mut(slot) else { return };
+    client.partial.reserve(rest.len() + client.parser.wanted(rest.len()).min(1 << 20));
+    client.partial.extend_from_slice(rest);
+    refuse_hoarding(server, slot);
+}
+
+/// `client-query-buffer-limit`: a request that grows without end is not waited for.
+fn refuse_hoarding(server: &mut Server, slot: Slot) {
+    let limit = server.config.settings.client_query_buffer_limit;
+    let Some(client) = server.clients.get(slot) else { return };
+    if client.partial.len() as u64 > limit {
+        tracing::warn!("Closing client that reached max query buffer length: addr={}", client.addr);
+        server.stats.query_buffer_disconnections += 1;
+        server.close(slot, Closing::Now);
+    }
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Stops what ./start.sh started. With --reset it also removes their data and restores the config files as shipped.
+set -eu
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+pids=()
+for pidfile in nodes/*/*.pid sentinels/*/*.pid; do
+    [ -f "$pidfile" ] || continue
+    pid=$(cat "$pidfile")
+    if kill -TERM "$pid" 2>/dev/null; then pids+=("$pid"); fi
+    rm -f "$pidfile"
+done
+for pid in "${pids[@]:-}"; do
+    [ -n "$pid" ] || continue
+    for ((i = 0; i < 100; i++)); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    if kill -0 "$pid" 2>/dev/null; then echo "pid $pid does not stop: kill -9"; kill -KILL "$pid"; fi
+done
+echo "stopped ${#pids[@]} processes"
+
+if [ "${1:-}" = --reset ]; then
+    git clean -fdXq nodes sentinels
+    git checkout -q -- nodes sentinels
+    echo "data removed, config files as shipped"
+fi

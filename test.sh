@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# All tests, from a fresh clone: installs what they need, then format check, lints, tests, and the docs' build.
+#   ./test.sh           what CI runs
+#   ./test.sh --long    the long torture as well (200 kills)
+set -eu
+cd "$(dirname "${BASH_SOURCE[0]}")"
+export CARGO_TERM_COLOR=never
+started=$SECONDS
+
+stage() {
+    local name=$1 from=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    "$@"
+    printf '== %s: %d s (%d s in all)\n' "$name" $((SECONDS - from)) $((SECONDS - started))
+}
+
+# Debian's Redis, the judge of much that is tested here, without starting its services.
+packages() {
+    local missing=()
+    command -v redis-server > /dev/null || missing+=(redis-server)
+    command -v redis-sentinel > /dev/null || missing+=(redis-sentinel)
+    command -v redis-cli > /dev/null || missing+=(redis-tools)
+    python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
+    [ ${#missing[@]} = 0 ] && return
+    local sudo=''
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -q
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee /usr/sbin/policy-rc.d > /dev/null
+    $sudo chmod +x /usr/sbin/policy-rc.d
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy --no-install-recommends "${missing[@]}"
+    $sudo rm -f /usr/sbin/policy-rc.d
+}
+
+stage 'packages' packages
+stage 'format' cargo fmt --check
+stage 'lints' cargo clippy --all-targets -- -D warnings
+stage 'unit and process tests' cargo test
+stage 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items
+if [ "${1:-}" = --long ]; then
+    stage 'long torture' env REGENT_TORTURE_KILLS=200 cargo test --test torture -- --nocapture
+fi
+printf '\nall green in %d s\n' $((SECONDS - started))
