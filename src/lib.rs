@@ -22,6 +22,7 @@
 //! layer 5 node         assembly of `regent node`
 //! layer 5 sentinel     assembly of `regent sentinel`
 //! ```
+
 pub mod base;
 pub mod command;
 pub mod config;

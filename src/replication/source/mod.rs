@@ -4,7 +4,13 @@
 //! One chunk is in flight per link, read from the backlog or the log when the socket takes it, so a slow link holds an
 //! offset and no memory. One that falls out of both is dropped and asks again.
 
-use super::history::{FORMER_MAX, Former, Standing, Verdict};
+mod copies;
+mod event;
+mod report;
+
+pub use event::{Ask, Conf, CopyId, DropReason, Effect, Event, Format, LinkId, ReplicaInfo, SourceConfig, SyncCounts};
+
+use super::history::{FORMER_MAX, Former, Reason, Standing, Verdict};
 use super::note::{Note, text};
 use super::stream::{Durable, Stream, Upstream};
 use crate::base::{Millis, Offset, ReplId};
@@ -14,214 +20,6 @@ use std::collections::BTreeMap;
 pub const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// Asks all replicas to acknowledge at once (WAIT); written into the stream as well.
 pub const GETACK: &[u8] = b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n";
-
-/// The client connection that a replica came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
-
-/// One full copy being made or sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CopyId(pub u64);
-
-/// How a copy is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `$EOF:<mark>`: sent while it is made.
-    Marked,
-    /// `$<bytes>`: made first.
-    Sized,
-}
-
-/// The directives that the source obeys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceConfig {
-    /// `repl-timeout`, seconds.
-    pub timeout_s: i64,
-    /// `repl-ping-replica-period`, seconds.
-    pub ping_period_s: i64,
-    /// `repl-diskless-sync`, its delay in seconds and its `max-replicas` (0: no such bound).
-    pub diskless: bool,
-    pub diskless_delay_s: i64,
-    pub diskless_replicas_max: usize,
-    /// `min-replicas-max-lag`, seconds.
-    pub lag_max_s: i64,
-    /// `repl-backlog-ttl`, seconds; 0: never.
-    pub backlog_ttl_s: i64,
-    /// The replica class' hard limit of `client-output-buffer-limit`: how much stream is held in memory for a link when
-    /// there is no log to read it from; 0: no limit.
-    pub held_bytes_max: u64,
-    /// What one send may take.
-    pub chunk_bytes: u64,
-}
-
-impl Default for SourceConfig {
-    fn default() -> Self {
-        SourceConfig {
-            timeout_s: 60,
-            ping_period_s: 10,
-            diskless: true,
-            diskless_delay_s: 5,
-            diskless_replicas_max: 0,
-            lag_max_s: 10,
-            backlog_ttl_s: 3600,
-            held_bytes_max: 256 * 1024 * 1024,
-            chunk_bytes: 256 * 1024,
-        }
-    }
-}
-
-/// What a connection says of itself by REPLCONF.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Conf<'a> {
-    ListeningPort(i64),
-    IpAddress(&'a [u8]),
-    /// Any capability; unknown ones are ignored, as every Redis does.
-    Capa(&'a [u8]),
-    Version(&'a [u8]),
-    RdbOnly(bool),
-    /// `rdb-filter-only functions`.
-    FunctionsOnly(bool),
-}
-
-/// The words of SYNC or PSYNC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask<'a> {
-    Sync,
-    /// `PSYNC replid next`: the id as sent, the first byte wanted counted from 1.
-    Psync {
-        replid: &'a [u8],
-        next: i64,
-    },
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// REPLCONF by a connection that may become a replica; `ip` is its peer address.
-    Said {
-        link: LinkId,
-        ip: &'a str,
-        conf: Conf<'a>,
-    },
-    /// SYNC or PSYNC. `fresh` is a new random id, used if this master must take one.
-    Asked {
-        link: LinkId,
-        ip: &'a str,
-        ask: Ask<'a>,
-        fresh: ReplId,
-    },
-    /// The copy ordered by [`Effect::StartCopy`] was taken now: at the end of the stream, all of it released.
-    CopyBegan {
-        copy: CopyId,
-    },
-    /// No link may join this copy any more: it is complete (sized) or all sent or discarded (marked).
-    CopyMade {
-        copy: CopyId,
-    },
-    CopyFailed {
-        copy: CopyId,
-    },
-    /// A part of the copy went out to this link.
-    CopyMoved {
-        link: LinkId,
-    },
-    /// All of the copy went out to this link.
-    Copied {
-        link: LinkId,
-    },
-    /// The bytes of the last Send before `upto` went out; fewer than asked for is fine.
-    Sent {
-        link: LinkId,
-        upto: Offset,
-    },
-    /// REPLCONF ACK, with FACK where given.
-    Acked {
-        link: LinkId,
-        upto: Offset,
-        synced: Option<Offset>,
-    },
-    /// A bare newline: the replica is loading and alive.
-    Heard {
-        link: LinkId,
-    },
-    Gone {
-        link: LinkId,
-    },
-    /// The stream's released end moved (once a turn).
-    Released,
-    /// The history changed under the replicas: they must ask again.
-    DropAll {
-        why: DropReason,
-    },
-    /// Time passes; at least once a second.
-    Tick,
-}
-
-/// What to do, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// The stream's history has changed: put it into the log before doing what follows.
-    HistoryChanged,
-    /// Write to the connection, outside the stream.
-    Reply {
-        link: LinkId,
-        bytes: Vec<u8>,
-    },
-    /// Take a copy of the keyspace now, at the end of the stream (answer [`Event::CopyBegan`]).
-    StartCopy {
-        copy: CopyId,
-        format: Format,
-        functions_only: bool,
-    },
-    /// Send this copy to the link: `reply` first, then the payload (a marked copy as it is made).
-    AttachCopy {
-        copy: CopyId,
-        link: LinkId,
-        reply: Vec<u8>,
-    },
-    /// Nobody wants this copy any more.
-    AbandonCopy {
-        copy: CopyId,
-    },
-    /// Send stream bytes from the backlog.
-    Send {
-        link: LinkId,
-        from: Offset,
-        to: Offset,
-    },
-    /// Send stream bytes from the log on disk.
-    SendFromLog {
-        link: LinkId,
-        from: Offset,
-        to: Offset,
-    },
-    /// Append [`PING`] to the stream.
-    Ping,
-    /// Close the connection, after what was replied to it.
-    Drop {
-        link: LinkId,
-        why: DropReason,
-    },
-    Log(Note),
-}
-
-/// Why a link was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// Its next byte is neither in the backlog nor in the log.
-    FellOut,
-    /// No acknowledgement for `repl-timeout`.
-    Silent,
-    /// A copy did not move for `repl-timeout`.
-    CopyStuck,
-    CopyFailed,
-    /// It only wanted the copy.
-    CopyOnly,
-    /// The node's replication id changed; the link may resume in part.
-    NewId,
-    /// The node's data was replaced by a full copy.
-    Replaced,
-}
 
 #[derive(Debug)]
 struct Link {
@@ -294,30 +92,6 @@ enum Stage {
     Making { at: Offset },
 }
 
-/// How INFO and ROLE show a replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplicaInfo<'a> {
-    pub link: LinkId,
-    pub ip: &'a str,
-    pub port: i64,
-    /// `wait_bgsave`, `send_bulk` or `online`.
-    pub state: &'static str,
-    pub offset: Offset,
-    pub synced: Offset,
-    pub lag_s: i64,
-    pub version: Option<&'a str>,
-    /// Speaks Regent's own handshake.
-    pub native: bool,
-}
-
-/// How often replicas asked and what they got (`sync_full`, `sync_partial_ok`, `sync_partial_err`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SyncCounts {
-    pub full: u64,
-    pub partial_ok: u64,
-    pub partial_err: u64,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Source {
@@ -331,6 +105,8 @@ pub struct Source {
     pinged: i64,
     /// When the last replica went, on the clock of the ticks.
     idle_since: Millis,
+    /// The links of one round of [`Source::pump`]; kept for its memory.
+    round: Vec<LinkId>,
 }
 
 impl Source {
@@ -345,6 +121,7 @@ impl Source {
             second: now.seconds(),
             pinged: now.seconds(),
             idle_since: now,
+            round: Vec::new(),
         }
     }
 
@@ -385,6 +162,7 @@ impl Source {
                 self.links.remove(&link);
                 self.settle(now, out);
             }
+            Event::Released if self.links.is_empty() && self.copy.is_none() => {}
             Event::Released => self.pump(now, stream, out),
             Event::DropAll { why } => {
                 let replicas = |phase: &Phase| !matches!(phase, Phase::Handshaking);
@@ -396,6 +174,7 @@ impl Source {
             }
             Event::Tick => self.tick(now, stream, out),
         }
+        self.hold(stream);
         self.check(stream);
     }
 
@@ -465,7 +244,7 @@ impl Source {
             match stream.history().continues(replid, next, &stream.held(), &name) {
                 Verdict::Continue { from } => return self.resume(now, link, from, &name, stream, out),
                 Verdict::Full { reason } => {
-                    let ahead = matches!(reason, super::history::Reason::Ahead { .. });
+                    let ahead = matches!(reason, Reason::Ahead { .. });
                     out.push(Effect::Log(Note::notice(reason.to_string())));
                     if ahead {
                         out.push(Effect::Log(Note::warning(format!(
@@ -522,167 +301,6 @@ impl Source {
         ))));
         self.count_good(now);
         self.pump(now, stream, out);
-    }
-
-    /// A waiting link: joins the copy that is being made if it can, or a new copy is ordered when it is time.
-    fn join_or_order(&mut self, now: Millis, link: LinkId, stream: &Stream, out: &mut Vec<Effect>) {
-        let Some(Copy { id, format: Format::Sized, functions_only, stage: Stage::Making { at } }) = self.copy else {
-            if self.copy.is_some() {
-                out.push(Effect::Log(Note::notice(
-                    "Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC",
-                )));
-            } else if self.config.diskless && self.config.diskless_delay_s > 0 {
-                out.push(Effect::Log(Note::notice("Delay next BGSAVE for diskless SYNC")));
-            }
-            return self.order_copy(now, out);
-        };
-        let fits = self.links[&link].peer.functions_only == functions_only && stream.held().contains(&at);
-        if fits {
-            out.push(Effect::Log(Note::notice("Waiting for end of BGSAVE for SYNC")));
-            self.attach(now, link, id, Format::Sized, at, stream, out);
-        } else {
-            out.push(Effect::Log(Note::notice(
-                "Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC",
-            )));
-        }
-    }
-
-    /// Orders a copy for the links that wait, once there is none under way and the delay for others to join is over.
-    fn order_copy(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        if self.copy.is_some() {
-            return;
-        }
-        let mut first = None;
-        let (mut waiting, mut eof, mut idle_s) = (0, true, 0);
-        for link in self.links.values() {
-            let Phase::Waiting { since } = link.phase else { continue };
-            if *first.get_or_insert(link.peer.functions_only) != link.peer.functions_only {
-                continue;
-            }
-            waiting += 1;
-            eof &= link.peer.eof;
-            idle_s = idle_s.max(now.since(since).seconds());
-        }
-        let Some(functions_only) = first else { return };
-        let config = &self.config;
-        let full = config.diskless_replicas_max > 0 && waiting >= config.diskless_replicas_max;
-        if config.diskless && !full && idle_s < config.diskless_delay_s {
-            return;
-        }
-        let format = if (config.diskless || functions_only) && eof { Format::Marked } else { Format::Sized };
-        self.copies += 1;
-        let id = CopyId(self.copies);
-        self.copy = Some(Copy { id, format, functions_only, stage: Stage::Ordered });
-        let target = if format == Format::Marked { "replicas sockets" } else { "disk" };
-        out.push(Effect::Log(Note::notice(format!("Starting BGSAVE for SYNC with target: {target}"))));
-        out.push(Effect::StartCopy { copy: id, format, functions_only });
-    }
-
-    fn copy_began(&mut self, now: Millis, id: CopyId, stream: &mut Stream, out: &mut Vec<Effect>) {
-        let Some(copy) = self.copy.as_mut().filter(|copy| copy.id == id && copy.stage == Stage::Ordered) else {
-            return;
-        };
-        let at = stream.end();
-        assert!(at == stream.released(), "a copy shows effects that the log does not have");
-        copy.stage = Stage::Making { at };
-        let (format, functions_only) = (copy.format, copy.functions_only);
-        // What follows the copy says its database first.
-        if stream.upstream() == Upstream::Own {
-            stream.set_selected(None);
-        }
-        let fits = |link: &Link| {
-            matches!(link.phase, Phase::Waiting { .. })
-                && link.peer.functions_only == functions_only
-                && (link.peer.eof || format == Format::Sized)
-        };
-        let links: Vec<_> = self.links.iter().filter(|(_, link)| fits(link)).map(|(&id, _)| id).collect();
-        for link in links {
-            self.attach(now, link, id, format, at, stream, out);
-        }
-        self.settle(now, out);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the link, its copy and the step's context")]
-    fn attach(
-        &mut self,
-        now: Millis,
-        link: LinkId,
-        copy: CopyId,
-        format: Format,
-        at: Offset,
-        stream: &Stream,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(entry) = self.links.get_mut(&link) else { return };
-        entry.phase = Phase::Copying { copy, format, at, moved: now };
-        let reply = match entry.peer.by_sync {
-            true => Vec::new(),
-            false => format!("+FULLRESYNC {} {at}\r\n", stream.history().id()).into_bytes(),
-        };
-        out.push(Effect::AttachCopy { copy, link, reply });
-    }
-
-    fn copy_made(&mut self, now: Millis, id: CopyId, out: &mut Vec<Effect>) {
-        if self.copy.as_ref().is_some_and(|copy| copy.id == id) {
-            self.copy = None;
-            for link in self.links.values_mut() {
-                if let Phase::Copying { copy, moved, .. } = &mut link.phase
-                    && *copy == id
-                {
-                    *moved = now;
-                }
-            }
-            self.order_copy(now, out);
-        }
-    }
-
-    fn copy_failed(&mut self, id: CopyId, out: &mut Vec<Effect>) {
-        let ordered = match self.copy.take() {
-            Some(copy) if copy.id == id => copy.stage == Stage::Ordered,
-            other => {
-                self.copy = other;
-                false
-            }
-        };
-        out.push(Effect::Log(Note::warning("BGSAVE for replication failed")));
-        let failed = |link: &Link| match link.phase {
-            Phase::Waiting { .. } => ordered,
-            Phase::Copying { copy, .. } => copy == id,
-            _ => false,
-        };
-        let links: Vec<_> = self.links.iter().filter(|(_, link)| failed(link)).map(|(&id, _)| id).collect();
-        for link in links {
-            if ordered {
-                let bytes = b"-ERR BGSAVE failed, replication can't continue\r\n".to_vec();
-                out.push(Effect::Reply { link, bytes });
-            }
-            self.drop_link(link, DropReason::CopyFailed, out);
-        }
-    }
-
-    fn copied(&mut self, now: Millis, link: LinkId, stream: &Stream, out: &mut Vec<Effect>) {
-        let Some(entry) = self.links.get_mut(&link) else { return };
-        let Phase::Copying { format, at, .. } = entry.phase else { return };
-        let name = entry.peer.name();
-        if entry.peer.rdb_only {
-            out.push(Effect::Log(Note::notice(format!(
-                "RDB transfer completed, rdb only replica ({name}) should be disconnected asap"
-            ))));
-            return self.drop_link(link, DropReason::CopyOnly, out);
-        }
-        let marked = format == Format::Marked && !entry.peer.by_sync;
-        let flow = if marked { Flow::FirstAck } else { Flow::Idle };
-        entry.phase =
-            Phase::Streaming { sent: at, flow, acked: Offset::default(), synced: Offset::default(), heard: now };
-        if marked {
-            out.push(Effect::Log(Note::notice(format!(
-                "Streamed RDB transfer with replica {name} succeeded (socket). Waiting for REPLCONF ACK from slave to \
-                 enable streaming"
-            ))));
-        }
-        out.push(Effect::Log(Note::notice(format!("Synchronization with replica {name} succeeded"))));
-        self.pump_one(link, stream, out);
-        self.count_good(now);
     }
 
     fn acked(
@@ -769,11 +387,12 @@ impl Source {
     }
 
     fn pump(&mut self, now: Millis, stream: &mut Stream, out: &mut Vec<Effect>) {
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        for link in ids {
+        let mut round = std::mem::take(&mut self.round);
+        round.extend(self.links.keys());
+        for link in round.drain(..) {
             self.pump_one(link, stream, out);
         }
-        self.hold(stream);
+        self.round = round;
         self.settle(now, out);
     }
 
@@ -841,101 +460,6 @@ impl Source {
             self.idle_since = now;
         }
         self.count_good(now);
-    }
-
-    fn count_good(&mut self, now: Millis) {
-        let max_s = self.config.lag_max_s;
-        let good = |link: &&Link| match link.phase {
-            Phase::Streaming { heard, .. } => now.seconds() - heard.seconds() <= max_s,
-            _ => false,
-        };
-        self.good = self.links.values().filter(good).count();
-    }
-
-    /// Replicas online whose last ACK is at most `min-replicas-max-lag` seconds old, as of the last event.
-    pub fn good_replicas(&self) -> usize {
-        self.good
-    }
-
-    /// Links that are replicas (`connected_slaves`).
-    pub fn attached(&self) -> usize {
-        self.links.values().filter(|link| !matches!(link.phase, Phase::Handshaking)).count()
-    }
-
-    /// Is this connection a replica?
-    pub fn is_replica(&self, link: LinkId) -> bool {
-        self.links.get(&link).is_some_and(|link| !matches!(link.phase, Phase::Handshaking))
-    }
-
-    pub fn counts(&self) -> SyncCounts {
-        self.counts
-    }
-
-    /// Replicas that hold the stream up to `offset` (WAIT).
-    pub fn acked_count(&self, offset: Offset) -> usize {
-        self.streaming().filter(|(acked, _)| *acked >= offset).count()
-    }
-
-    /// Replicas that have it on disk (WAITAOF).
-    pub fn synced_count(&self, offset: Offset) -> usize {
-        self.streaming().filter(|(_, synced)| *synced >= offset).count()
-    }
-
-    fn streaming(&self) -> impl Iterator<Item = (Offset, Offset)> {
-        self.links.values().filter_map(|link| match link.phase {
-            Phase::Streaming { acked, synced, .. } => Some((acked, synced)),
-            _ => None,
-        })
-    }
-
-    /// The lowest offset that a replica has acknowledged (or its copy was taken at): what lies below it, no replica that
-    /// may be promoted goes back to.
-    pub fn lowest_acked(&self) -> Option<Offset> {
-        let acked = |link: &Link| match link.phase {
-            Phase::Copying { at, .. } => Some(at),
-            Phase::Streaming { acked, sent, .. } => Some(if acked == Offset::default() { sent } else { acked }),
-            _ => None,
-        };
-        self.links.values().filter_map(acked).min()
-    }
-
-    /// The lowest offset from which a link will still be fed: the log keeps its bytes from here on.
-    pub fn lowest_needed(&self) -> Option<Offset> {
-        let needed = |link: &Link| match link.phase {
-            Phase::Copying { at, .. } => Some(at),
-            Phase::Streaming { sent, .. } => Some(sent),
-            _ => None,
-        };
-        self.links.values().filter_map(needed).min()
-    }
-
-    /// The replicas for INFO (all) and ROLE (those `online`).
-    pub fn replicas(&self, now: Millis) -> impl Iterator<Item = ReplicaInfo<'_>> {
-        let making = self.copy.as_ref().map(|copy| copy.id);
-        self.links.iter().filter_map(move |(&id, link)| {
-            let (state, offset, synced, lag_s) = match link.phase {
-                Phase::Handshaking => return None,
-                Phase::Waiting { .. } => ("wait_bgsave", Offset::default(), Offset::default(), 0),
-                Phase::Copying { copy, format, .. } => {
-                    let made = format == Format::Sized && Some(copy) != making;
-                    (if made { "send_bulk" } else { "wait_bgsave" }, Offset::default(), Offset::default(), 0)
-                }
-                Phase::Streaming { acked, synced, heard, .. } => {
-                    ("online", acked, synced, (now.seconds() - heard.seconds()).max(0))
-                }
-            };
-            Some(ReplicaInfo {
-                link: id,
-                ip: link.peer.announced_ip.as_deref().unwrap_or(&link.peer.ip),
-                port: link.peer.port,
-                state,
-                offset,
-                synced,
-                lag_s,
-                version: link.peer.version.as_deref(),
-                native: link.peer.rewind,
-            })
-        })
     }
 
     fn check(&self, stream: &Stream) {

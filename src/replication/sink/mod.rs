@@ -2,232 +2,21 @@
 //! The runtime owns the socket and the parsers, asks [`Sink::expects`] what the next bytes are, and does what the
 //! effects say. Log lines and their order are Redis 7.2's, since people and tools grep for them.
 
+mod event;
+mod handshake;
+
+pub use event::{ConnId, Effect, Event, Expect, LinkState, SinkConfig, SinkInfo, SyncInfo};
+
 use super::bulk::Extent;
 use super::history::Standing;
-use super::note::{Note, text};
+use super::note::Note;
 use super::source::DropReason;
 use super::stream::{Stream, Upstream};
-use crate::base::number::parse_i64;
 use crate::base::{Millis, Offset, ReplId};
+use handshake::request;
 
 /// The longest wait between two attempts to connect.
 pub const RETRY_MS_MAX: i64 = 1000;
-
-/// One connection of ours to a master; events of an earlier one are ignored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConnId(pub u64);
-
-/// The directives that the sink obeys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkConfig {
-    /// `masteruser` and `masterauth`.
-    pub user: Option<Vec<u8>>,
-    pub password: Option<Vec<u8>>,
-    /// The port to announce: `replica-announce-port`, else the (TLS) port.
-    pub port: u16,
-    /// `replica-announce-ip`.
-    pub ip: Option<Vec<u8>>,
-    /// `repl-timeout`, seconds.
-    pub timeout_s: i64,
-    /// A copy is parsed as it comes, not spooled to disk; for the log line only.
-    pub to_parser: bool,
-}
-
-impl Default for SinkConfig {
-    fn default() -> Self {
-        SinkConfig { user: None, password: None, port: 6379, ip: None, timeout_s: 60, to_parser: true }
-    }
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// REPLICAOF host port (or the directive at start-up). `failover`: the master hands over to us as its successor, and
-    /// PSYNC says FAILOVER.
-    Follow {
-        host: &'a str,
-        port: u16,
-        failover: bool,
-    },
-    /// REPLICAOF NO ONE, or a promotion: a new history begins under `fresh`.
-    Unfollow {
-        fresh: ReplId,
-    },
-    Connected {
-        conn: ConnId,
-    },
-    ConnectFailed {
-        conn: ConnId,
-        why: &'a str,
-    },
-    /// A line of the handshake, without its CRLF.
-    Line {
-        conn: ConnId,
-        line: &'a [u8],
-    },
-    /// The header of the copy was read.
-    CopyHeader {
-        conn: ConnId,
-        extent: Extent,
-    },
-    /// Bytes of the copy came.
-    CopyBytes {
-        conn: ConnId,
-        bytes: u64,
-    },
-    /// The copy came whole; answered by [`Effect::LoadCopy`].
-    CopyReceived {
-        conn: ConnId,
-    },
-    /// The copy is loaded and is what a restart would find: the stream may go on from it. The keyspace's stream database
-    /// (`repl-stream-db`) is `db`.
-    CopyLoaded {
-        conn: ConnId,
-        db: u32,
-    },
-    /// The copy could not be read or loaded. `kept`: the old keyspace is untouched; else nothing can be continued and
-    /// `fresh` names what is left.
-    CopyFailed {
-        conn: ConnId,
-        why: &'a str,
-        kept: bool,
-        fresh: ReplId,
-    },
-    /// Stream bytes were read (whole units or not); what is whole has been appended to the stream.
-    Bytes {
-        conn: ConnId,
-        bytes: u64,
-    },
-    /// REPLCONF GETACK came in the stream: acknowledge once what precedes it is released.
-    GetAck {
-        conn: ConnId,
-    },
-    /// The stream's released end moved.
-    Released,
-    /// The peer closed, or reading failed.
-    Closed {
-        conn: ConnId,
-        why: &'a str,
-    },
-    /// The node went back to where it agrees with the master ([`Stream::rewind`] is done), or could not.
-    Rewound {
-        done: bool,
-    },
-    /// Time passes; at least once a second, and at [`Sink::wake_at`].
-    Tick,
-}
-
-/// What to do, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Connect, and answer with [`Event::Connected`] or [`Event::ConnectFailed`].
-    Connect {
-        conn: ConnId,
-        host: String,
-        port: u16,
-    },
-    /// Write to the master.
-    Send {
-        conn: ConnId,
-        bytes: Vec<u8>,
-    },
-    /// Close without waiting; no event of this connection is heard from now on.
-    Close {
-        conn: ConnId,
-    },
-    /// A copy of history `id` at `at` follows: [`super::bulk::Bulk`] reads it.
-    ExpectCopy {
-        conn: ConnId,
-        id: ReplId,
-        at: Offset,
-    },
-    /// Load what was received, and make it current.
-    LoadCopy {
-        conn: ConnId,
-        id: ReplId,
-        at: Offset,
-    },
-    /// Give up the copy on its way.
-    DiscardCopy,
-    /// The stream goes on from here: what follows on the connection is commands.
-    Stream {
-        conn: ConnId,
-        from: Offset,
-    },
-    /// The stream's history has changed: put it into the log before doing what follows.
-    HistoryChanged,
-    /// Our replicas must ask again.
-    DropReplicas {
-        why: DropReason,
-    },
-    /// Go back to `to`, as history `id` (answered by [`Event::Rewound`]).
-    Rewind {
-        id: ReplId,
-        to: Offset,
-    },
-    Log(Note),
-}
-
-/// What the next bytes of a connection are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    Nothing,
-    Line,
-    Copy,
-    Stream,
-}
-
-/// Where a link stands, as ROLE names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    None,
-    Connect,
-    Connecting,
-    Handshake,
-    Sync,
-    Connected,
-}
-
-impl LinkState {
-    /// ROLE's word.
-    pub fn word(self) -> &'static str {
-        match self {
-            LinkState::None => "none",
-            LinkState::Connect => "connect",
-            LinkState::Connecting => "connecting",
-            LinkState::Handshake => "handshake",
-            LinkState::Sync => "sync",
-            LinkState::Connected => "connected",
-        }
-    }
-}
-
-/// The fields of INFO replication that a replica has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkInfo<'a> {
-    pub host: &'a str,
-    pub port: u16,
-    pub state: LinkState,
-    /// `master_last_io_seconds_ago`, -1 where the link is down.
-    pub last_io_s: i64,
-    /// The copy on its way, if there is one.
-    pub sync: Option<SyncInfo>,
-    /// `master_link_down_since_seconds`, where the link is down; -1 if it never was up.
-    pub down_s: Option<i64>,
-    /// `slave_read_repl_offset`.
-    pub read: Offset,
-    /// `slave_repl_offset`.
-    pub applied: Offset,
-}
-
-/// The progress of a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SyncInfo {
-    /// `master_sync_total_bytes`; 0 where the master does not say.
-    pub total_bytes: u64,
-    pub read_bytes: u64,
-    pub last_io_s: i64,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Target {
@@ -263,6 +52,7 @@ enum State {
         read: u64,
         heard: Millis,
     },
+    /// `lost`: the master has gone meanwhile; what was received is good all the same.
     Loading {
         conn: ConnId,
         id: ReplId,
@@ -270,6 +60,7 @@ enum State {
         read: u64,
         since: Millis,
         said: Millis,
+        lost: bool,
     },
     Streaming {
         conn: ConnId,
@@ -290,6 +81,14 @@ enum Step {
     Ip,
     Capa,
     Psync,
+}
+
+/// Why a connection is begun; the log's words differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    Planned,
+    AfterLoss,
+    AfterFailure,
 }
 
 /// May the next PSYNC name our history?
@@ -336,7 +135,7 @@ impl Sink {
     pub fn step(&mut self, now: Millis, event: Event<'_>, stream: &mut Stream, out: &mut Vec<Effect>) {
         match event {
             Event::Follow { host, port, failover } => self.follow(now, host, port, failover, stream, out),
-            Event::Unfollow { fresh } => self.unfollow(fresh, stream, out),
+            Event::Unfollow { fresh } => self.unfollow(now, fresh, stream, out),
             Event::Rewound { done } => {
                 if let State::Rewinding = self.state {
                     if done {
@@ -344,7 +143,7 @@ impl Sink {
                     } else {
                         self.asking = Asking::Full;
                     }
-                    self.connect(now, out);
+                    self.connect(now, Attempt::Planned, out);
                 }
             }
             Event::Released => self.ack_if_due(now, stream, out),
@@ -381,8 +180,8 @@ impl Sink {
         stream: &mut Stream,
         out: &mut Vec<Effect>,
     ) {
-        let target = Target { host: host.to_owned(), port, failover };
-        if self.target.as_ref() == Some(&target) {
+        let same = |target: &Target| target.host == host && target.port == port;
+        if !failover && self.target.as_ref().is_some_and(same) {
             return; // The command says "already connected"; the link goes on.
         }
         if self.target.is_none() && stream.history().standing() != Standing::Blank {
@@ -392,22 +191,17 @@ impl Sink {
             )));
         }
         self.leave(now, out);
-        self.target = Some(target);
+        self.target = Some(Target { host: host.to_owned(), port, failover });
         self.asking = Asking::Partial;
         self.failures = 0;
-        self.connect(now, out);
+        self.connect(now, Attempt::Planned, out);
     }
 
-    fn unfollow(&mut self, fresh: ReplId, stream: &mut Stream, out: &mut Vec<Effect>) {
+    fn unfollow(&mut self, now: Millis, fresh: ReplId, stream: &mut Stream, out: &mut Vec<Effect>) {
         if self.target.take().is_none() {
             return;
         }
-        if let Some(conn) = self.conn() {
-            out.push(Effect::Close { conn });
-        }
-        if self.copying() {
-            out.push(Effect::DiscardCopy);
-        }
+        self.leave(now, out);
         self.state = State::Off;
         self.down_since = None;
         let old = stream.history().id();
@@ -437,12 +231,16 @@ impl Sink {
         self.state = State::Waiting { at: now };
     }
 
-    fn connect(&mut self, now: Millis, out: &mut Vec<Effect>) {
+    fn connect(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Effect>) {
         let Some(target) = &self.target else { return };
         self.conns += 1;
         let conn = ConnId(self.conns);
         let (host, port) = (target.host.clone(), target.port);
-        out.push(Effect::Log(Note::notice(format!("Connecting to MASTER {host}:{port}"))));
+        out.push(Effect::Log(Note::notice(match attempt {
+            Attempt::Planned => format!("Connecting to MASTER {host}:{port}"),
+            Attempt::AfterLoss => format!("Reconnecting to MASTER {host}:{port}"),
+            Attempt::AfterFailure => format!("Reconnecting to MASTER {host}:{port} after failure"),
+        })));
         out.push(Effect::Connect { conn, host, port });
         out.push(Effect::Log(Note::notice("MASTER <-> REPLICA sync started")));
         self.state = State::Connecting { conn, since: now };
@@ -450,10 +248,15 @@ impl Sink {
 
     /// The attempt is over: the next one at once, then after 100, 200, 400, 800, 1000, 1000 .. ms.
     fn retry(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let stood = matches!(self.state, State::Streaming { since, .. } if now.since(since).0 >= RETRY_MS_MAX);
-        if stood {
-            self.failures = 0;
-        }
+        let attempt = match self.state {
+            State::Streaming { since, .. } => {
+                if now.since(since).0 >= RETRY_MS_MAX {
+                    self.failures = 0;
+                }
+                Attempt::AfterLoss
+            }
+            _ => Attempt::AfterFailure,
+        };
         self.leave(now, out);
         let wait_ms = match self.failures {
             0 => 0,
@@ -461,7 +264,7 @@ impl Sink {
         };
         self.failures = self.failures.saturating_add(1);
         if wait_ms == 0 {
-            self.connect(now, out);
+            self.connect(now, attempt, out);
         } else {
             self.state = State::Waiting { at: now + Millis(wait_ms) };
         }
@@ -504,15 +307,18 @@ impl Sink {
             (&mut State::Receiving { id, at, read, .. }, Event::CopyReceived { .. }) => {
                 out.push(Effect::Log(Note::notice("MASTER <-> REPLICA sync: Loading DB in memory")));
                 out.push(Effect::LoadCopy { conn, id, at });
-                self.state = State::Loading { conn, id, at, read, since: now, said: now };
+                self.state = State::Loading { conn, id, at, read, since: now, said: now, lost: false };
             }
-            (&mut State::Loading { id, at, .. }, Event::CopyLoaded { db, .. }) => {
+            (&mut State::Loading { id, at, lost, .. }, Event::CopyLoaded { db, .. }) => {
                 stream.replace(id, at);
                 stream.set_selected(Some(db));
                 out.push(Effect::HistoryChanged);
                 out.push(Effect::DropReplicas { why: DropReason::Replaced });
                 out.push(Effect::Log(Note::notice("MASTER <-> REPLICA sync: Finished with success")));
                 self.start_stream(now, conn, stream, out);
+                if lost {
+                    return self.retry(now, out);
+                }
                 // The first ACK tells the master that its copy arrived; until then it sends no stream.
                 self.ack(now, stream, out);
             }
@@ -533,6 +339,7 @@ impl Sink {
                 *ack_due = Some(stream.end());
                 self.ack_if_due(now, stream, out);
             }
+            (State::Loading { lost, .. }, Event::Closed { .. }) => *lost = true,
             (state, Event::Closed { why, .. }) => {
                 let line = match state {
                     State::Handshake { step: Step::Psync, .. } => {
@@ -548,168 +355,6 @@ impl Sink {
                 self.retry(now, out);
             }
             _ => {}
-        }
-    }
-
-    fn line(&mut self, now: Millis, conn: ConnId, step: Step, line: &[u8], stream: &mut Stream, out: &mut Vec<Effect>) {
-        let refused = line.first() == Some(&b'-');
-        let unknown = |option: &str| {
-            let line = text(line);
-            Effect::Log(Note::notice(format!("(Non critical) Master does not understand REPLCONF {option}: {line}")))
-        };
-        match step {
-            Step::Pong => {
-                let starts = |words: &[&[u8]]| words.iter().any(|word| line.starts_with(word));
-                if !starts(&[b"+", b"-NOAUTH", b"-NOPERM", b"-ERR operation not permitted"]) {
-                    let text = text(line);
-                    out.push(Effect::Log(Note::warning(format!("Error reply to PING from master: '{text}'"))));
-                    return self.retry(now, out);
-                }
-                out.push(Effect::Log(Note::notice("Master replied to PING, replication can continue...")));
-                out.push(Effect::Send { conn, bytes: self.introduction(stream) });
-                self.wait_for(if self.config.password.is_some() { Step::Auth } else { Step::Port });
-            }
-            Step::Auth if refused => {
-                out.push(Effect::Log(Note::warning(format!("Unable to AUTH to MASTER: {}", text(line)))));
-                self.retry(now, out);
-            }
-            Step::Auth => self.wait_for(Step::Port),
-            Step::Port => {
-                out.extend(refused.then(|| unknown("listening-port")));
-                self.wait_for(if self.config.ip.is_some() { Step::Ip } else { Step::Capa });
-            }
-            Step::Ip => {
-                out.extend(refused.then(|| unknown("ip-address")));
-                self.wait_for(Step::Capa);
-            }
-            Step::Capa => {
-                out.extend(refused.then(|| unknown("capa")));
-                self.psync(conn, stream, out);
-                self.wait_for(Step::Psync);
-            }
-            Step::Psync => self.psync_reply(now, conn, line, stream, out),
-        }
-    }
-
-    fn wait_for(&mut self, next: Step) {
-        if let State::Handshake { step, .. } = &mut self.state {
-            *step = next;
-        }
-    }
-
-    /// AUTH, port, address and capabilities in one write, as Redis sends them. Every make ignores capabilities that it
-    /// does not know, so ours (that we can go back, and where our former histories ended) travel there.
-    fn introduction(&self, stream: &Stream) -> Vec<u8> {
-        let config = &self.config;
-        let mut bytes = Vec::new();
-        if let Some(password) = &config.password {
-            bytes.extend(match &config.user {
-                Some(user) => request(&[b"AUTH", user, password]),
-                None => request(&[b"AUTH", password]),
-            });
-        }
-        bytes.extend(request(&[b"REPLCONF", b"listening-port", config.port.to_string().as_bytes()]));
-        if let Some(ip) = &config.ip {
-            bytes.extend(request(&[b"REPLCONF", b"ip-address", ip]));
-        }
-        let mut capa: Vec<Vec<u8>> = vec![b"eof".to_vec(), b"psync2".to_vec(), b"rewind".to_vec()];
-        for former in stream.history().former() {
-            capa.push(format!("former:{}:{}", former.id, former.end).into_bytes());
-        }
-        let mut words: Vec<&[u8]> = vec![b"REPLCONF"];
-        for value in &capa {
-            words.extend([b"capa".as_slice(), value]);
-        }
-        bytes.extend(request(&words));
-        bytes
-    }
-
-    fn psync(&self, conn: ConnId, stream: &Stream, out: &mut Vec<Effect>) {
-        let partial = self.asking == Asking::Partial && stream.history().standing() != Standing::Blank;
-        let (id, next) = match partial {
-            true => (stream.history().id().to_string(), (stream.end().0 + 1).to_string()),
-            false => ("?".to_owned(), "-1".to_owned()),
-        };
-        out.push(Effect::Log(match partial {
-            true => Note::notice(format!("Trying a partial resynchronization (request {id}:{next}).")),
-            false => Note::notice("Partial resynchronization not possible (no cached master)"),
-        }));
-        let mut words: Vec<&[u8]> = vec![b"PSYNC", id.as_bytes(), next.as_bytes()];
-        if self.target.as_ref().is_some_and(|target| target.failover) {
-            words.push(b"FAILOVER");
-        }
-        out.push(Effect::Send { conn, bytes: request(&words) });
-    }
-
-    fn psync_reply(&mut self, now: Millis, conn: ConnId, line: &[u8], stream: &mut Stream, out: &mut Vec<Effect>) {
-        if line.is_empty() {
-            return; // "Still there": the copy is being prepared.
-        }
-        if let Some(target) = &mut self.target {
-            target.failover = false;
-        }
-        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
-        match words[..] {
-            [b"+CONTINUE", ref rest @ ..] => {
-                out.push(Effect::Log(Note::notice("Successful partial resynchronization with master.")));
-                let id = rest.first().and_then(|id| ReplId::parse(id)).unwrap_or(stream.history().id());
-                let resumed = stream.history().standing() == Standing::Resumed;
-                let changed = stream.adopt(id);
-                if changed {
-                    out.push(Effect::Log(Note::notice(format!("Master replication ID changed to {id}"))));
-                }
-                if changed || resumed {
-                    out.push(Effect::HistoryChanged);
-                }
-                if changed {
-                    out.push(Effect::DropReplicas { why: DropReason::NewId });
-                }
-                out.push(Effect::Log(Note::notice(
-                    "MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.",
-                )));
-                self.start_stream(now, conn, stream, out);
-            }
-            [b"+FULLRESYNC", id, at] => {
-                let at = parse_i64(at).and_then(|at| u64::try_from(at).ok());
-                let (Some(id), Some(at)) = (ReplId::parse(id), at) else {
-                    out.push(Effect::Log(Note::warning("Master replied with wrong +FULLRESYNC syntax.")));
-                    return self.retry(now, out);
-                };
-                out.push(Effect::Log(Note::notice(format!("Full resync from master: {id}:{at}"))));
-                let at = Offset(at);
-                out.push(Effect::ExpectCopy { conn, id, at });
-                self.state = State::Receiving { conn, id, at, total: None, read: 0, heard: now };
-            }
-            [b"+REWIND", id, to] => {
-                let to = parse_i64(to).and_then(|to| u64::try_from(to).ok());
-                let (Some(id), Some(to)) = (ReplId::parse(id), to) else {
-                    out.push(Effect::Log(Note::warning(format!(
-                        "Unexpected reply to PSYNC from master: {}",
-                        text(line)
-                    ))));
-                    return self.retry(now, out);
-                };
-                out.push(Effect::Log(Note::notice(format!(
-                    "This replica has diverged from its master after {id}:{to}; going back to there."
-                ))));
-                out.push(Effect::Close { conn });
-                out.push(Effect::Rewind { id, to: Offset(to) });
-                self.state = State::Rewinding;
-            }
-            _ => {
-                let said = text(line);
-                let line = if line.starts_with(b"-NOMASTERLINK") || line.starts_with(b"-LOADING") {
-                    Note::notice(format!("Master is currently unable to PSYNC but should be in the future: {said}"))
-                } else if line.starts_with(b"+FULLRESYNC") {
-                    Note::warning("Master replied with wrong +FULLRESYNC syntax.")
-                } else if line.starts_with(b"-ERR") {
-                    Note::notice(format!("Master does not support PSYNC or is in error state (reply: {said})"))
-                } else {
-                    Note::warning(format!("Unexpected reply to PSYNC from master: {said}"))
-                };
-                out.push(Effect::Log(line));
-                self.retry(now, out);
-            }
         }
     }
 
@@ -744,7 +389,7 @@ impl Sink {
     fn tick(&mut self, now: Millis, stream: &Stream, out: &mut Vec<Effect>) {
         let late = |heard: Millis| now.since(heard).0 > self.config.timeout_s * 1000;
         match &mut self.state {
-            State::Waiting { at } if *at <= now => self.connect(now, out),
+            State::Waiting { at } if *at <= now => self.connect(now, Attempt::Planned, out),
             &mut State::Connecting { since: heard, .. } | &mut State::Handshake { heard, .. } if late(heard) => {
                 out.push(Effect::Log(Note::warning("Timeout connecting to the MASTER...")));
                 self.retry(now, out);
@@ -756,7 +401,7 @@ impl Sink {
                 )));
                 self.retry(now, out);
             }
-            State::Loading { conn, said, .. } if now.since(*said).0 >= 1000 => {
+            State::Loading { conn, said, lost: false, .. } if now.since(*said).0 >= 1000 => {
                 *said = now;
                 out.push(Effect::Send { conn: *conn, bytes: b"\n".to_vec() });
             }
@@ -793,6 +438,11 @@ impl Sink {
             State::Streaming { .. } => Expect::Stream,
             _ => Expect::Nothing,
         }
+    }
+
+    /// Is the answer to [`Effect::Rewind`] still wanted? Ask before making it current.
+    pub fn rewinding(&self) -> bool {
+        matches!(self.state, State::Rewinding)
     }
 
     /// When a tick is needed earlier than the next second.
@@ -840,15 +490,4 @@ impl Sink {
         let (host, port) = (target.host.as_str(), target.port);
         Some(SinkInfo { host, port, state: self.state(), last_io_s, sync, down_s, read, applied: stream.end() })
     }
-}
-
-/// A request as RESP.
-fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes
 }
