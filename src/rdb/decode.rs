@@ -262,3 +262,6 @@ fn module_name(id: u64) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     (0..9).map(|i| char::from(ALPHABET[(id >> (58 - 6 * i) & 63) as usize])).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,8 +42,7 @@ pub fn restore(payload: &[u8]) -> Result<Value, DumpError> {
     let mut crc = crc64();
     crc.update(&payload[..payload.len() - 8]);
     let sum = crc.finalize().to_le_bytes();
-    let unchecked = footer[2..] == [0; 8];
-    if u32::from(version) > VERSION_MAX || (footer[2..] != sum && !unchecked) {
+    if u32::from(version) > VERSION_MAX || footer[2..] != sum {
         return Err(DumpError::Footer);
     }
     let bad = |what, offset| DumpError::Value(RdbError::Corrupt { what, offset });
@@ -61,5 +60,54 @@ pub fn restore(payload: &[u8]) -> Result<Value, DumpError> {
         Ok(_) => Err(bad("bytes behind the value", from.offset())),
         Err(Stop::More(_)) => Err(bad("a value that is cut off", from.offset())),
         Err(Stop::Bad(error)) => Err(DumpError::Value(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        for bytes in [&b""[..], b"12", b"text", &[b'x'; 1000]] {
+            let payload = dump(ValueRef::String(bytes));
+            assert_eq!(restore(&payload), Ok(Value::String(bytes.to_vec())));
+            for cut in 0..payload.len() {
+                assert_eq!(restore(&payload[..cut]), Err(DumpError::Footer), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_payload_of_redis() {
+        // DUMP of Redis 7.0.15 after SET k 10.
+        let payload = b"\0\xc0\n\n\0n\x9fWE\x0e\xaec\xbb";
+        assert_eq!(dump(ValueRef::String(b"10")), payload);
+        assert_eq!(restore(payload), Ok(Value::String(b"10".to_vec())));
+    }
+
+    #[test]
+    fn values_that_do_not_fit_their_payload() {
+        let sealed = |body: &[u8], version: u16| {
+            let mut payload = body.to_vec();
+            payload.extend(version.to_le_bytes());
+            let mut crc = crc64();
+            crc.update(&payload);
+            payload.extend(crc.finalize().to_le_bytes());
+            restore(&payload)
+        };
+        assert_eq!(sealed(b"\0\x01a", 10), Ok(Value::String(b"a".to_vec())));
+        assert_eq!(sealed(b"\0\x01a", 13), Err(DumpError::Footer));
+        for body in [
+            &b""[..],
+            b"\0",
+            b"\0\x02a",
+            b"\0\x01ab",
+            b"\x08\x01a",
+            b"\x01\x01a",
+            b"\0\x81\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
+            assert!(matches!(sealed(body, 10), Err(DumpError::Value(_))), "{}", body.escape_ascii());
+        }
     }
 }

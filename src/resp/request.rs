@@ -453,3 +453,6 @@ fn count_line_slow(buf: &[u8], line: usize, searched: usize) -> Line {
     }
     Line::Whole { count: buf.get(line + 1..cr).and_then(parse_i64), end: cr + 2 }
 }
+
+#[cfg(test)]
+mod tests;

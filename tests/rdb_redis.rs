@@ -1,0 +1,258 @@
+//! A real Redis as the judge of the RDB codec: it reads what we write, we read what it writes, and both hold the same.
+
+use regent::base::{Millis, Offset, ReplId};
+use regent::rdb::{Decoder, Encoder, Event, Item, Origin, Value, dump, restore};
+use regent::resp::{Frame, command, decode};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A redis-server in a directory of its own, killed when dropped.
+struct Redis {
+    process: Child,
+    link: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Redis {
+    /// Starts it on a free port; whatever `dump.rdb` is in `dir` gets loaded.
+    fn start(dir: &Path) -> Redis {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes"])
+            .args(["--dbfilename", "dump.rdb", "--logfile", "redis.log", "--dir"])
+            .arg(dir)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("redis-server must be installed for this test (7.0 or later): {error}"));
+        // A connection is refused until it listens; `accept` is what we wait for, so each attempt is its own pause.
+        for _ in 0..200_000 {
+            if let Ok(link) = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(5)) {
+                link.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+                let mut redis = Redis { process, link, received: Vec::new() };
+                while redis.ask(&["PING"]) != Frame::Simple("PONG".to_owned()) {}
+                return redis;
+            }
+            if let Some(status) = process.try_wait().expect("its status") {
+                let log = std::fs::read_to_string(dir.join("redis.log")).unwrap_or_default();
+                panic!("redis-server ended with {status}:\n{log}");
+            }
+            std::thread::yield_now();
+        }
+        panic!("redis-server did not listen on port {port}");
+    }
+
+    fn ask<T: AsRef<[u8]>>(&mut self, args: &[T]) -> Frame {
+        let mut request = Vec::new();
+        command(args, &mut request);
+        self.link.write_all(&request).expect("sent");
+        loop {
+            if let Some((frame, len)) = decode(&self.received).expect("a valid reply") {
+                self.received.drain(..len);
+                return frame;
+            }
+            let mut piece = [0; 65536];
+            match self.link.read(&mut piece) {
+                Ok(0) => panic!("redis-server hung up"),
+                Ok(len) => self.received.extend_from_slice(&piece[..len]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("no reply: {error}"),
+            }
+        }
+    }
+
+    fn ok<T: AsRef<[u8]>>(&mut self, args: &[T]) {
+        let reply = self.ask(args);
+        assert!(reply.is_ok(), "{reply:?}");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Database and key: deadline and value.
+type Data = BTreeMap<(u32, Vec<u8>), (Option<Millis>, Value)>;
+
+/// Strings that take every form of the format, some with a deadline in the year 2100.
+fn data() -> Data {
+    let mut data = Data::new();
+    let far = Millis(4_102_444_800_123);
+    let mut noise = 1u64;
+    let random: Vec<u8> = (0..5000)
+        .map(|_| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (noise >> 56) as u8
+        })
+        .collect();
+    let values: [&[u8]; 20] = [
+        b"",
+        b"0",
+        b"-1",
+        b"127",
+        b"-128",
+        b"128",
+        b"32767",
+        b"-32769",
+        b"2147483647",
+        b"-2147483648",
+        b"2147483648",
+        b"007",
+        b"-0",
+        b"some text",
+        b"\r\n\0\xff",
+        &[b'x'; 63],
+        &[b'y'; 64],
+        &b"the same again ".repeat(2000),
+        &random,
+        &[0; 20_000],
+    ];
+    for database in [0, 1, 15] {
+        for (i, value) in values.iter().enumerate() {
+            let expire = (i % 3 == 0).then_some(far + Millis(i as i64));
+            data.insert((database, format!("key:{i}").into_bytes()), (expire, Value::String(value.to_vec())));
+        }
+        data.insert((database, b"12345".to_vec()), (None, Value::String(b"a number as a key".to_vec())));
+        data.insert((database, b"a".repeat(100)), (Some(far), Value::String(b"a long key".to_vec())));
+        data.insert((database, Vec::new()), (None, Value::String(b"an empty key".to_vec())));
+    }
+    data
+}
+
+fn encoded(data: &Data, compress: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new().compress(compress);
+    let stream = Some((ReplId::from_random([0xab; 20]), Offset(1234), 0));
+    let origin = Origin {
+        redis_version: "7.2.5",
+        created: Millis(1_700_000_000_000),
+        used_memory: 1 << 20,
+        stream,
+        aof_base: false,
+    };
+    encoder.header(&origin, &mut out);
+    let mut current = None;
+    for ((database, key), (expire, value)) in data {
+        if current != Some(*database) {
+            current = Some(*database);
+            let here = || data.iter().filter(|((other, _), _)| other == database);
+            let expires = here().filter(|(_, (expire, _))| expire.is_some()).count();
+            encoder.select(*database, here().count() as u64, expires as u64, &mut out);
+        }
+        encoder.item(key, *expire, value.as_ref(), &mut out);
+    }
+    encoder.end(&mut out);
+    out
+}
+
+fn decoded(file: &[u8]) -> (Data, BTreeMap<String, String>) {
+    let (mut data, mut facts, mut decoder, mut database) = (Data::new(), BTreeMap::new(), Decoder::new(), 0);
+    for piece in file.chunks(1000) {
+        decoder.push(piece);
+        while let Some(event) = decoder.next().expect("a valid file") {
+            match event {
+                Event::SelectDb(number) => database = number,
+                Event::Item(Item { key, expire, value }) => drop(data.insert((database, key), (expire, value))),
+                Event::Aux { key, value } => {
+                    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+                    facts.insert(text(key), text(value));
+                }
+                _ => {}
+            }
+        }
+    }
+    decoder.finish().expect("a whole file");
+    (data, facts)
+}
+
+fn fill(redis: &mut Redis, data: &Data) {
+    for ((database, key), (expire, Value::String(bytes))) in data {
+        redis.ok(&["SELECT", &database.to_string()]);
+        redis.ok(&[&b"SET"[..], key, bytes]);
+        if let Some(Millis(at)) = expire {
+            assert_eq!(redis.ask(&[&b"PEXPIREAT"[..], key, at.to_string().as_bytes()]), Frame::Int(1));
+        }
+    }
+}
+
+#[test]
+fn redis_loads_our_files_and_holds_the_same() {
+    let filled = tempfile::tempdir().expect("a directory");
+    let mut judge = Redis::start(filled.path());
+    fill(&mut judge, &data());
+    let expected = judge.ask(&["DEBUG", "DIGEST"]);
+    assert!(
+        matches!(&expected, Frame::Simple(digest) if digest.len() == 40 && digest != &"0".repeat(40)),
+        "{expected:?}"
+    );
+    for compress in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("dump.rdb"), encoded(&data(), compress)).expect("written");
+        let mut redis = Redis::start(dir.path());
+        assert_eq!(redis.ask(&["DEBUG", "DIGEST"]), expected, "compress: {compress}");
+        // The digest leaves deadlines out.
+        for ((database, key), (expire, _)) in data() {
+            redis.ok(&["SELECT", &database.to_string()]);
+            let at = expire.map_or(-1, |Millis(at)| at);
+            assert_eq!(redis.ask(&[&b"PEXPIRETIME"[..], &key]), Frame::Int(at), "{}", key.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn we_read_the_files_of_redis() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut redis = Redis::start(dir.path());
+    fill(&mut redis, &data());
+    for (policy, compression) in [("noeviction", "yes"), ("allkeys-lfu", "no"), ("allkeys-lru", "yes")] {
+        redis.ok(&["CONFIG", "SET", "maxmemory-policy", policy, "rdbcompression", compression]);
+        redis.ok(&["SAVE"]);
+        let (found, facts) = decoded(&std::fs::read(dir.path().join("dump.rdb")).expect("the file"));
+        assert_eq!(found, data(), "{policy} {compression}");
+        assert!(
+            facts["redis-ver"].starts_with(|c: char| c.is_ascii_digit()) && facts["redis-bits"] == "64",
+            "{facts:?}"
+        );
+    }
+    // A library of functions is read over its source, a list is refused by name.
+    redis.ok(&["FLUSHALL"]);
+    let source = "#!lua name=lib
+redis.register_function('f', function() return 1 end)";
+    assert_eq!(redis.ask(&["FUNCTION", "LOAD", source]), Frame::Bulk(b"lib".to_vec()));
+    assert_eq!(redis.ask(&["RPUSH", "l", "a"]), Frame::Int(1));
+    redis.ok(&["SAVE"]);
+    let (mut decoder, mut function) = (Decoder::new(), false);
+    decoder.push(&std::fs::read(dir.path().join("dump.rdb")).expect("the file"));
+    let error = loop {
+        match decoder.next() {
+            Ok(Some(event)) => function |= event == Event::Function(source.into()),
+            Ok(None) => panic!("a list was read"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(function, "the library comes before the keys");
+    assert!(
+        error.starts_with("RDB: key 'l' at offset ") && error.ends_with(" holds a list, which is not served here"),
+        "{error}"
+    );
+}
+
+#[test]
+fn payloads_of_dump_go_both_ways() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut redis = Redis::start(dir.path());
+    for (_, (_, value)) in data() {
+        let Value::String(bytes) = &value;
+        redis.ok(&[&b"SET"[..], b"k", bytes]);
+        let Frame::Bulk(payload) = redis.ask(&["DUMP", "k"]) else { panic!("no payload") };
+        assert_eq!(restore(&payload), Ok(value.clone()));
+        redis.ok(&[&b"RESTORE"[..], b"k2", b"0", &dump(value.as_ref()), b"REPLACE"]);
+        assert_eq!(redis.ask(&["GET", "k2"]), Frame::Bulk(bytes.clone()));
+    }
+}
