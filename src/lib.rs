@@ -27,6 +27,7 @@ pub mod base;
 pub mod command;
 pub mod config;
 pub mod consensus;
+pub mod failover;
 pub mod keyspace;
 pub mod rdb;
 pub mod replication;

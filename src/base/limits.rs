@@ -36,3 +36,24 @@ pub const SLICE_US_MAX: u64 = 1000;
 const _: () = assert!(READ_BUFFER_BYTES >= INLINE_BYTES_MAX);
 const _: () = assert!(TURN_BYTES_PER_CLIENT_MAX >= READ_BUFFER_BYTES);
 const _: () = assert!(SLED_VALUE_BYTES_MAX < 512 * 1024 / 4);
+
+/// Masters that one group of sentinels watches.
+pub const GROUP_MASTERS_MAX: usize = 4096;
+
+/// Sentinels that the group keeps a record of, those on their way out included.
+pub const GROUP_MEMBERS_MAX: usize = 64;
+
+/// Replicas that the group remembers for one master.
+pub const GROUP_REPLICAS_MAX: usize = 1024;
+
+/// Promotions that the group remembers for one master, the newest ones.
+pub const GROUP_PROMOTIONS_MAX: usize = 64;
+
+/// Replication ids that the group remembers for one master, the newest ones: a node away for longer has no lineage.
+pub const GROUP_LINEAGE_MAX: usize = 32;
+
+/// The longest name of a master, and the longest host name, in bytes.
+pub const GROUP_NAME_BYTES_MAX: usize = 512;
+
+/// One record or message of the group, encoded.
+pub const GROUP_RECORD_BYTES_MAX: u64 = 64 * 1024 * 1024;
