@@ -301,6 +301,16 @@ pub(super) fn wrong(place: LineError, reason: &str) -> ConfigError {
 }
 
 impl Config {
+    /// Reads the lines that a file has for one directive.
+    pub(super) fn read_lines(
+        &mut self,
+        directive: &'static table::Directive,
+        lines: &[Vec<&str>],
+    ) -> Result<(), String> {
+        let mut loader = Loader { config: self, save_seen: false, depth: 0, queue: Vec::new() };
+        lines.iter().try_for_each(|words| loader.directive(directive, words))
+    }
+
     /// Reads words for a directive: its kind's rules, and what depends on more than the words.
     pub(super) fn read(&self, directive: &table::Directive, words: &[&str]) -> Result<Value, String> {
         let kind: &Kind = &directive.kind;

@@ -2,6 +2,7 @@
 #![allow(clippy::module_inception)]
 
 mod config;
+mod document;
 mod error;
 mod honoured;
 mod kept;
@@ -9,6 +10,7 @@ mod kind;
 mod lines;
 mod live;
 mod load;
+mod rewrite;
 mod sentinel;
 mod table;
 mod title;
@@ -19,6 +21,7 @@ pub use error::{ConfigError, LineError};
 pub use honoured::Settings;
 pub use kind::{Form, Kind};
 pub use live::{Change, SetAccess, SetError};
+pub use rewrite::RewriteError;
 pub use sentinel::{KnownReplica, KnownSentinel, Lookup, MasterConfig, ScriptsReconfig, SentinelSettings};
 pub use table::{Directive, Flags};
 pub use title::{TitleVars, process_title};

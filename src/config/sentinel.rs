@@ -4,6 +4,7 @@
 //! `monitor`, then those about a master (<https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/>).
 //! Each line is one row of [`STATEMENTS`]; the rows are also what the rewrite knows to be its own.
 
+use super::document::{Document, Wanted};
 use super::error::{ConfigError, LineError};
 use super::kind::yes_or_no;
 use super::load::{Queued, wrong};
@@ -427,4 +428,97 @@ fn monitor(settings: &mut SentinelSettings, words: &[String]) -> Result<(), &'st
     }
     settings.masters.push(MasterConfig::new(name, host, port, quorum));
     Ok(())
+}
+
+// ---- and back to lines
+
+/// Makes the `sentinel ...` lines of a file say what the settings say.
+pub(super) fn rewrite(settings: &SentinelSettings, document: &mut Document) {
+    let mut wanted = Vec::new();
+    own_lines(settings, &mut wanted);
+    for master in &settings.masters {
+        master_lines(master, &mut wanted);
+    }
+    wanted.push(line(&["current-epoch", &settings.current_epoch.to_string()], 1, true));
+    let own = STATEMENTS.iter().flat_map(|known| document.lines_of(&["sentinel", known.name])).collect();
+    document.put(own, wanted);
+}
+
+/// A line, the number of words behind `sentinel` that an older line must share to be replaced by it, and whether it is
+/// added where there is none.
+fn line(words: &[&str], key: usize, force: bool) -> Wanted {
+    let words = std::iter::once("sentinel").chain(words.iter().copied()).map(str::to_owned).collect();
+    Wanted { words, key: key + 1, force, quoted: false }
+}
+
+fn own_lines(settings: &SentinelSettings, wanted: &mut Vec<Wanted>) {
+    let yes_no = |yes: bool| if yes { "yes" } else { "no" };
+    if let Some(myid) = settings.myid {
+        wanted.push(line(&["myid", &myid.to_string()], 1, true));
+    }
+    let denied = settings.scripts_reconfig == ScriptsReconfig::Denied;
+    wanted.push(line(&["deny-scripts-reconfig", yes_no(denied)], 1, !denied));
+    for (name, yes) in
+        [("resolve-hostnames", settings.resolve_hostnames), ("announce-hostnames", settings.announce_hostnames)]
+    {
+        wanted.push(line(&[name, yes_no(yes)], 1, yes));
+    }
+    let texts = [
+        ("announce-ip", &settings.announce_ip),
+        ("sentinel-user", &settings.sentinel_user),
+        ("sentinel-pass", &settings.sentinel_pass),
+    ];
+    for (name, text) in texts {
+        wanted.push(line(&[name, text], 1, !text.is_empty()));
+    }
+    wanted.push(line(&["announce-port", &settings.announce_port.to_string()], 1, settings.announce_port != 0));
+    let (lookup, is_local) = match settings.lookup {
+        Lookup::Linearizable => ("linearizable", false),
+        Lookup::Local => ("local", true),
+    };
+    wanted.push(line(&["lookup", lookup], 1, is_local));
+    if settings.group_size != 0 {
+        wanted.push(line(&["group-size", &settings.group_size.to_string()], 1, true));
+    }
+}
+
+fn master_lines(master: &MasterConfig, wanted: &mut Vec<Wanted>) {
+    let name = &*master.name;
+    let mut push = |statement: &str, words: &[&str], force: bool| {
+        let words: Vec<&str> = [statement, name].iter().chain(words).copied().collect();
+        wanted.push(line(&words, 2, force));
+    };
+    push("monitor", &[&master.ip, &master.port.to_string(), &master.quorum.to_string()], true);
+    let times = [
+        ("down-after-milliseconds", master.down_after, MasterConfig::DOWN_AFTER),
+        ("failover-timeout", master.failover_timeout, MasterConfig::FAILOVER_TIMEOUT),
+        ("master-reboot-down-after-period", master.reboot_down_after, Millis(0)),
+    ];
+    for (statement, time, default) in times {
+        push(statement, &[&time.to_string()], time != default);
+    }
+    let parallel = master.parallel_syncs;
+    push("parallel-syncs", &[&parallel.to_string()], parallel != MasterConfig::PARALLEL_SYNCS);
+    let texts = [
+        ("notification-script", &master.notification_script),
+        ("client-reconfig-script", &master.client_reconfig_script),
+        ("auth-pass", &master.auth_pass),
+        ("auth-user", &master.auth_user),
+    ];
+    for (statement, text) in texts {
+        if let Some(text) = text {
+            push(statement, &[text], true);
+        }
+    }
+    push("config-epoch", &[&master.config_epoch.to_string()], true);
+    push("leader-epoch", &[&master.leader_epoch.to_string()], true);
+    for replica in &master.known_replicas {
+        push("known-replica", &[&replica.ip, &replica.port.to_string()], true);
+    }
+    for known in &master.known_sentinels {
+        push("known-sentinel", &[&known.ip, &known.port.to_string(), &known.runid.to_string()], true);
+    }
+    for (from, to) in &master.rename_commands {
+        push("rename-command", &[from, to], true);
+    }
 }
