@@ -25,6 +25,8 @@ pub struct Manifest {
     pub seed: Seed,
     /// The space of each database, by its number.
     pub spaces: Vec<u32>,
+    /// How many pages each of them has in the image, so that none can be lost unseen.
+    pub pages: Vec<u64>,
     /// The next space; a lower bound (loading raises it above those that it sees, as the two below).
     pub next_space: u32,
     /// The next page.
@@ -292,11 +294,11 @@ impl Keyspace {
         self.garbage.append(&mut running.retired);
     }
 
-    /// The keyspace's part of a manifest of this moment.
-    pub fn manifest(&self) -> Manifest {
+    fn manifest(&self) -> Manifest {
         Manifest {
             seed: self.core.seed,
             spaces: self.dbs.iter().map(|db| db.id).collect(),
+            pages: self.dbs.iter().map(|db| if db.stored { db.tables.len() as u64 } else { 0 }).collect(),
             next_space: self.core.next_space,
             next_page: self.core.next_page,
             next_blob: self.core.next_blob,

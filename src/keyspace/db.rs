@@ -154,6 +154,12 @@ impl Db {
         self.id
     }
 
+    /// A key with its hash, for any database of the keyspace.
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        self.hasher.key(bytes)
+    }
+
     /// The entry of a key.
     #[inline]
     pub fn get(&self, key: Key<'_>) -> Option<EntryRef<'_>> {

@@ -50,7 +50,7 @@ impl Db {
             let mut one = [0; 20];
             mix(&mut one, entry.key());
             mix_value(&mut one, entry);
-            digest.iter_mut().zip(one).for_each(|(byte, other)| *byte ^= other);
+            xor(digest, &one);
         }
     }
 }

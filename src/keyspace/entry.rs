@@ -348,43 +348,26 @@ mod tests {
     #[test]
     fn every_way_to_change_an_entry_keeps_the_rest() {
         let long = vec![b'x'; 700];
-        let values = || {
-            [
-                NewValue::Int(-5),
-                NewValue::Inline(b""),
-                NewValue::Inline(b"0123456789abcdef0123456789abcdef"),
-                NewValue::Inline(&long),
-                NewValue::Heap(Box::new(Heap::raw(long.clone()))),
-            ]
+        let texts = [&b"-5"[..], b"", b"0123456789abcdef0123456789abcdef", &long, &long];
+        let value = |i: usize| match i {
+            0 => NewValue::Int(-5),
+            4 => NewValue::Heap(Box::new(Heap::raw(long.clone()))),
+            _ => NewValue::Inline(texts[i]),
         };
         for key in [&b""[..], b"k", b"a key of 22 bytes here", &[b'y'; 5000], &[b'y'; 100_000]] {
-            for (i, first) in values().into_iter().enumerate() {
-                for (j, second) in values().into_iter().enumerate() {
-                    for deadlines in [[None, None], [None, Some(Millis(7))], [Some(Millis(6)), None]] {
-                        let expected = ["-5", "", "0123456789abcdef0123456789abcdef"];
-                        let expected = |i: usize| expected.get(i).map_or(long.clone(), |t| t.as_bytes().to_vec());
-                        let mut entry = Entry::new(
-                            key,
-                            deadlines[0],
-                            match i {
-                                0 => NewValue::Int(-5),
-                                _ => values().into_iter().nth(i).expect("five values"),
-                            },
-                        );
-                        drop(&first);
-                        entry.set_access(0xabcdef);
-                        assert_eq!((text(&entry), entry.deadline()), (expected(i), deadlines[0]));
-                        entry.set_deadline(deadlines[1]);
-                        assert_eq!((text(&entry), entry.deadline()), (expected(i), deadlines[1]));
-                        entry.set_deadline(Some(Millis(i64::MIN)));
-                        assert_eq!((text(&entry), entry.deadline()), (expected(i), Some(Millis(i64::MIN))));
-                        let new = values().into_iter().nth(j).expect("five values");
-                        let old = entry.store(deadlines[0], new);
-                        assert_eq!(old.is_some(), i == 4);
-                        assert_eq!((text(&entry), entry.deadline()), (expected(j), deadlines[0]));
-                        assert_eq!((entry.key(), entry.access()), (key, 0xabcdef));
+            for (i, j) in (0..5).flat_map(|i| (0..5).map(move |j| (i, j))) {
+                for deadlines in [[None, None], [None, Some(Millis(7))], [Some(Millis(6)), None]] {
+                    let mut entry = Entry::new(key, deadlines[0], value(i));
+                    entry.set_access(0xabcdef);
+                    assert_eq!((&text(&entry)[..], entry.deadline()), (texts[i], deadlines[0]));
+                    for deadline in [deadlines[1], Some(Millis(i64::MIN))] {
+                        entry.set_deadline(deadline);
+                        assert_eq!((&text(&entry)[..], entry.deadline()), (texts[i], deadline));
                     }
-                    drop(second);
+                    let old = entry.store(deadlines[0], value(j));
+                    assert_eq!(old.is_some(), i == 4);
+                    assert_eq!((&text(&entry)[..], entry.deadline()), (texts[j], deadlines[0]));
+                    assert_eq!((entry.key(), entry.access()), (key, 0xabcdef));
                 }
             }
         }

@@ -18,6 +18,8 @@ use std::collections::HashMap;
 pub struct Loader {
     core: Core,
     dbs: Vec<Db>,
+    /// Pages that each of them has had, and is to have.
+    pages: Vec<(u64, u64)>,
     /// Which of `dbs` a space is.
     by_space: HashMap<u32, usize>,
     /// Entries of pages whose hashes are not ours, by database.
@@ -42,7 +44,11 @@ impl Loader {
             core.next_space = core.next_space.max(after);
             dbs.push(Db::hollow(space, hasher));
         }
-        Ok(Loader { core, dbs, by_space, misfits: Vec::new() })
+        if manifest.pages.len() != dbs.len() {
+            return Err(PageError::Manifest("it does not count the pages of each space"));
+        }
+        let pages = manifest.pages.iter().map(|&expected| (0, expected)).collect();
+        Ok(Loader { core, dbs, pages, by_space, misfits: Vec::new() })
     }
 
     /// Adds a page. `blob` gives the bytes of a blob of the page's space.
@@ -51,6 +57,7 @@ impl Loader {
         let index = *self.by_space.get(&page.space).ok_or(PageError::Space(page.space))?;
         let after = page.page.checked_add(1).ok_or(PageError::Number { at: 1 })?;
         self.core.next_page = self.core.next_page.max(after);
+        self.pages[index].0 += 1;
         let hasher = self.dbs[index].hasher;
         let mut table = Table::new(page.page, page.prefix, page.depth, Mark::Clean, page.records_left());
         let mut fits = true;
@@ -116,9 +123,14 @@ impl Loader {
         self.misfits.extend(table.entries.drain().map(|entry| (index, table.page, entry)));
     }
 
-    /// The keyspace, when all pages are in. Each space has either no page, and is empty, or pages for all hashes.
+    /// The keyspace, when all pages are in: as many as the manifest counts, for all hashes of each space that has any.
     pub fn finish(self) -> Result<Keyspace, PageError> {
-        let Loader { mut core, mut dbs, misfits, .. } = self;
+        let Loader { mut core, mut dbs, pages, misfits, .. } = self;
+        for (db, (found, expected)) in dbs.iter().zip(pages) {
+            if found != expected {
+                return Err(PageError::Count { space: db.id, expected, found });
+            }
+        }
         let misfit_dbs: Vec<bool> =
             (0..dbs.len()).map(|index| misfits.iter().any(|&(other, ..)| other == index)).collect();
         for (db, may_have_gaps) in dbs.iter_mut().zip(misfit_dbs) {

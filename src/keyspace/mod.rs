@@ -42,6 +42,9 @@ mod string;
 mod table;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use checkpoint::{Change, Dropped, Manifest, Slice};
 pub use db::{Db, EntryRef};
 pub use digest::Digest;

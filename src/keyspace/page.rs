@@ -42,6 +42,8 @@ pub enum PageError {
     Space(u32),
     /// Two pages of a space hold the same hashes.
     Overlap { space: u32, page: u64 },
+    /// A space has another number of pages than the manifest says.
+    Count { space: u32, expected: u64, found: u64 },
     /// Some hashes of a space are in no page.
     Gap { space: u32, prefix: u32 },
     /// A key is in a page twice.
@@ -63,6 +65,9 @@ impl fmt::Display for PageError {
             PageError::Prefix { depth, prefix } => write!(f, "impossible hash prefix {prefix:#010x} of {depth} bits"),
             PageError::Space(space) => write!(f, "space {space} is not in the manifest"),
             PageError::Overlap { space, page } => write!(f, "page {page} of space {space} overlaps another"),
+            PageError::Count { space, expected, found } => {
+                write!(f, "space {space} has {found} pages where the manifest says {expected}")
+            }
             PageError::Gap { space, prefix } => {
                 write!(f, "no page of space {space} holds hashes from {prefix:#010x} on")
             }
