@@ -292,15 +292,17 @@ impl Recovery {
         contents.map(|contents| PageReader::new(&*self.base.pages, contents)).into_iter().flatten()
     }
 
-    /// One blob; `None` if the checkpoint has none of that id.
-    pub fn blob(&self, id: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    /// One blob of a space; `None` if the checkpoint has none of that number.
+    pub fn blob(&self, space: u32, blob: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let id = (space, blob);
         let piece = self.base.loaded.as_ref().and_then(|loaded| loaded.contents.blobs.get(&id));
         piece.map(|piece| read_blob(&*self.base.pages, id, piece)).transpose()
     }
 
-    /// The ids of all blobs.
-    pub fn blobs(&self) -> impl Iterator<Item = u64> + '_ {
-        self.base.loaded.iter().flat_map(|loaded| loaded.contents.blobs.keys().copied())
+    /// All blobs as (space, blob, bytes), in order; each is checked.
+    pub fn blobs(&self) -> impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>> + '_ {
+        let blobs = self.base.loaded.iter().flat_map(|loaded| &loaded.contents.blobs);
+        blobs.map(|(&id, piece)| Ok((id.0, id.1, read_blob(&*self.base.pages, id, piece)?)))
     }
 
     /// The next entry to replay; `None` at the end of the log.

@@ -62,7 +62,7 @@ fn a_round_trip_on_the_real_disk() {
         store.checkpoint().put_page(1, page, big_page(page)).unwrap();
     }
     store.checkpoint().put_page(1, 99, Vec::new()).unwrap();
-    store.checkpoint().put_blob(5, big_page(5)).unwrap();
+    store.checkpoint().put_blob(1, 5, &big_page(5).into()).unwrap();
     store.log_mut().unwrap().append(b"two", 3).unwrap();
     store.commit(state(Offset(3))).unwrap();
     store.wait().result.unwrap();
@@ -75,8 +75,8 @@ fn a_round_trip_on_the_real_disk() {
     assert_eq!(pages.len(), 41);
     assert!(pages[..40].iter().all(|(space, page, bytes)| *space == 1 && *bytes == big_page(*page)));
     assert_eq!(pages[40], (1, 99, Vec::new()));
-    assert_eq!(recovery.blob(5).unwrap().unwrap(), big_page(5));
-    assert_eq!(recovery.blob(6).unwrap(), None);
+    assert_eq!(recovery.blob(1, 5).unwrap().unwrap(), big_page(5));
+    assert_eq!(recovery.blob(1, 6).unwrap(), None);
     assert_eq!(replay(&mut recovery), (b"two".to_vec(), Offset(6)));
     let mut store = recovery.finish(Offset(6)).unwrap();
     store.log_mut().unwrap().append(b"three", 3).unwrap();

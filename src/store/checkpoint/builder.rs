@@ -7,12 +7,13 @@
 //! ```
 
 use super::manifest::{
-    Contents, Current, Loaded, Manifest, PART_BYTES, PageId, Piece, UNSWEPT, blob_key, blob_of_key, chunk_key,
-    current_row, load, manifest_rows, page_key, page_of_key, piece,
+    Contents, Current, Loaded, Manifest, PART_BYTES, Piece, PieceId, UNSWEPT, chunk_key, current_row, load,
+    manifest_rows, part_key, part_of_key, piece,
 };
 use super::pages::{Op, Pages, Table};
 use crate::store::error::StoreError;
 use crate::store::log::SyncHandle;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One round: so many bytes are put in one batch, then flushed and synced.
@@ -23,13 +24,13 @@ const ROUND_REMOVALS: usize = 4096;
 /// Opens the database, again after it failed.
 pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Pages>, StoreError> + Send>;
 
-/// Where a page or a blob stands.
+/// A page or a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A page.
-    Page(PageId),
+    Page(PieceId),
     /// A blob.
-    Blob(u64),
+    Blob(PieceId),
 }
 
 impl Place {
@@ -41,9 +42,14 @@ impl Place {
     }
 
     fn key(self, version: u64, part: u32) -> Vec<u8> {
+        let (Place::Page(id) | Place::Blob(id)) = self;
+        part_key(id, version, part)
+    }
+
+    fn of<'a>(self, contents: &'a mut Contents) -> (&'a mut BTreeMap<PieceId, Piece>, PieceId) {
         match self {
-            Place::Page(id) => page_key(id, version, part),
-            Place::Blob(id) => blob_key(id, version, part),
+            Place::Page(id) => (&mut contents.pages, id),
+            Place::Blob(id) => (&mut contents.blobs, id),
         }
     }
 }
@@ -157,10 +163,8 @@ impl Builder {
     pub fn put(&mut self, place: Place, bytes: &[u8]) -> Result<(), StoreError> {
         let Some(building) = &mut self.building else { return Err(StoreError::Aborted) };
         let new = piece(bytes, building.version);
-        let old = match place {
-            Place::Page(id) => building.contents.pages.insert(id, new),
-            Place::Blob(id) => building.contents.blobs.insert(id, new),
-        };
+        let (pieces, id) = place.of(&mut building.contents);
+        let old = pieces.insert(id, new);
         building.discard(place, old, new.parts);
         for (part, bytes) in bytes.chunks(PART_BYTES).enumerate() {
             building.push(place.table(), Op::Put(place.key(new.version, part as u32), bytes.to_vec()));
@@ -176,22 +180,23 @@ impl Builder {
     /// Drops a page or blob.
     pub fn drop_place(&mut self, place: Place) -> Result<(), StoreError> {
         let Some(building) = &mut self.building else { return Err(StoreError::Aborted) };
-        let old = match place {
-            Place::Page(id) => building.contents.pages.remove(&id),
-            Place::Blob(id) => building.contents.blobs.remove(&id),
-        };
+        let (pieces, id) = place.of(&mut building.contents);
+        let old = pieces.remove(&id);
         building.discard(place, old, 0);
         Ok(())
     }
 
-    /// Drops all pages of a space.
+    /// Drops all pages and blobs of a space.
     pub fn drop_space(&mut self, space: u32) -> Result<(), StoreError> {
         let Some(building) = &mut self.building else { return Err(StoreError::Aborted) };
-        let gone: Vec<PageId> =
-            building.contents.pages.range((space, 0)..=(space, u64::MAX)).map(|(id, _)| *id).collect();
-        for id in gone {
-            let old = building.contents.pages.remove(&id);
-            building.discard(Place::Page(id), old, 0);
+        for make in [Place::Page as fn(PieceId) -> Place, Place::Blob] {
+            let (pieces, _) = make((space, 0)).of(&mut building.contents);
+            let gone: Vec<PieceId> = pieces.range((space, 0)..=(space, u64::MAX)).map(|(id, _)| *id).collect();
+            for id in gone {
+                let (pieces, _) = make(id).of(&mut building.contents);
+                let old = pieces.remove(&id);
+                building.discard(make(id), old, 0);
+            }
         }
         Ok(())
     }
@@ -269,20 +274,13 @@ impl Builder {
         let named = |piece: Option<&Piece>, version: u64, part: u32| {
             piece.is_some_and(|piece| piece.version == version && part < piece.parts)
         };
-        for row in pages.scan(Table::Pages, &[]) {
-            let key = row?.0;
-            let known =
-                page_of_key(&key).is_some_and(|(id, version, part)| named(self.contents.pages.get(&id), version, part));
-            if !known {
-                self.garbage.push((Table::Pages, key));
-            }
-        }
-        for row in pages.scan(Table::Blobs, &[]) {
-            let key = row?.0;
-            let known =
-                blob_of_key(&key).is_some_and(|(id, version, part)| named(self.contents.blobs.get(&id), version, part));
-            if !known {
-                self.garbage.push((Table::Blobs, key));
+        for (table, pieces) in [(Table::Pages, &self.contents.pages), (Table::Blobs, &self.contents.blobs)] {
+            for row in pages.scan(table, &[]) {
+                let key = row?.0;
+                let part = part_of_key(&key);
+                if !part.is_some_and(|(id, version, part)| named(pieces.get(&id), version, part)) {
+                    self.garbage.push((table, key));
+                }
             }
         }
         let version = self.current.as_ref().map(|current| current.version.to_be_bytes());

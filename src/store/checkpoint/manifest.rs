@@ -50,16 +50,16 @@ pub struct Piece {
     pub crc: u32,
 }
 
-/// A page's address: (space, page).
-pub type PageId = (u32, u64);
+/// The address of a page or a blob: (space, number).
+pub type PieceId = (u32, u64);
 
 /// Everything a checkpoint names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// The pages.
-    pub pages: BTreeMap<PageId, Piece>,
+    pub pages: BTreeMap<PieceId, Piece>,
     /// The blobs.
-    pub blobs: BTreeMap<u64, Piece>,
+    pub blobs: BTreeMap<PieceId, Piece>,
 }
 
 impl Contents {
@@ -86,8 +86,8 @@ pub struct Loaded {
     pub contents: Contents,
 }
 
-/// The key of a page's part: sorts by space, page, version, part.
-pub fn page_key(id: PageId, version: u64, part: u32) -> Vec<u8> {
+/// The key of a part: sorts by space, number, version, part.
+pub fn part_key(id: PieceId, version: u64, part: u32) -> Vec<u8> {
     let mut key = Vec::with_capacity(24);
     key.extend_from_slice(&id.0.to_be_bytes());
     key.extend_from_slice(&id.1.to_be_bytes());
@@ -96,32 +96,11 @@ pub fn page_key(id: PageId, version: u64, part: u32) -> Vec<u8> {
     key
 }
 
-/// The key of a blob's part.
-pub fn blob_key(id: u64, version: u64, part: u32) -> Vec<u8> {
-    let mut key = Vec::with_capacity(20);
-    key.extend_from_slice(&id.to_be_bytes());
-    key.extend_from_slice(&version.to_be_bytes());
-    key.extend_from_slice(&part.to_be_bytes());
-    key
-}
-
-/// Reads a page's key back.
-pub fn page_of_key(key: &[u8]) -> Option<(PageId, u64, u32)> {
+/// Reads a part's key back.
+pub fn part_of_key(key: &[u8]) -> Option<(PieceId, u64, u32)> {
     let key: &[u8; 24] = key.try_into().ok()?;
-    let space = u32::from_be_bytes(key[..4].try_into().ok()?);
-    let page = u64::from_be_bytes(key[4..12].try_into().ok()?);
-    Some((
-        (space, page),
-        u64::from_be_bytes(key[12..20].try_into().ok()?),
-        u32::from_be_bytes(key[20..].try_into().ok()?),
-    ))
-}
-
-/// Reads a blob's key back.
-pub fn blob_of_key(key: &[u8]) -> Option<(u64, u64, u32)> {
-    let key: &[u8; 20] = key.try_into().ok()?;
-    let id = u64::from_be_bytes(key[..8].try_into().ok()?);
-    Some((id, u64::from_be_bytes(key[8..16].try_into().ok()?), u32::from_be_bytes(key[16..].try_into().ok()?)))
+    let id = (u32::from_be_bytes(key[..4].try_into().ok()?), u64::from_be_bytes(key[4..12].try_into().ok()?));
+    Some((id, u64::from_be_bytes(key[12..20].try_into().ok()?), u32::from_be_bytes(key[20..].try_into().ok()?)))
 }
 
 /// The key of a manifest's chunk.
@@ -202,11 +181,11 @@ pub fn check(pages: &dyn Pages, what: impl Fn() -> String, piece: &Piece, bytes:
 }
 
 /// One blob.
-pub fn read_blob(pages: &dyn Pages, id: u64, piece: &Piece) -> Result<Vec<u8>, StoreError> {
+pub fn read_blob(pages: &dyn Pages, id: PieceId, piece: &Piece) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::with_capacity((piece.parts as usize).saturating_mul(PART_BYTES));
     for part in 0..piece.parts {
-        bytes.extend_from_slice(&pages.get(Table::Blobs, &blob_key(id, piece.version, part))?.unwrap_or_default());
+        bytes.extend_from_slice(&pages.get(Table::Blobs, &part_key(id, piece.version, part))?.unwrap_or_default());
     }
-    check(pages, || format!("blob {id}"), piece, &bytes)?;
+    check(pages, || format!("blob {} of space {}", id.1, id.0), piece, &bytes)?;
     Ok(bytes)
 }

@@ -89,6 +89,7 @@ pub struct CheckpointInfo {
 enum Job {
     Begin(u64),
     Put(Place, Vec<u8>),
+    PutShared(Place, Arc<Vec<u8>>),
     Drop(Place),
     DropSpace(u32),
     Commit(Box<Manifest>, Option<SyncHandle>),
@@ -99,6 +100,7 @@ impl Job {
     fn weight(&self) -> usize {
         match self {
             Job::Put(_, bytes) => JOB_BYTES + bytes.len(),
+            Job::PutShared(_, bytes) => JOB_BYTES + bytes.len(),
             _ => JOB_BYTES,
         }
     }
@@ -176,19 +178,20 @@ impl Checkpoint {
         self.queue.offer(Job::Drop(Place::Page((space, page))))
     }
 
-    /// Drops all pages of a space.
+    /// Drops all pages and blobs of a space.
     pub fn drop_space(&self, space: u32) -> Result<(), Full> {
         self.queue.offer(Job::DropSpace(space))
     }
 
-    /// Puts a blob: a value too large for a page.
-    pub fn put_blob(&self, id: u64, bytes: Vec<u8>) -> Result<(), Full> {
-        self.queue.offer(Job::Put(Place::Blob(id), bytes))
+    /// Puts a blob, a value too large for a page, of a space. Where the queue is full, [`Full`] has no bytes: the caller
+    /// still has them.
+    pub fn put_blob(&self, space: u32, blob: u64, bytes: &Arc<Vec<u8>>) -> Result<(), Full> {
+        self.queue.offer(Job::PutShared(Place::Blob((space, blob)), bytes.clone()))
     }
 
     /// Drops a blob.
-    pub fn drop_blob(&self, id: u64) -> Result<(), Full> {
-        self.queue.offer(Job::Drop(Place::Blob(id)))
+    pub fn drop_blob(&self, space: u32, blob: u64) -> Result<(), Full> {
+        self.queue.offer(Job::Drop(Place::Blob((space, blob))))
     }
 
     /// Ends the checkpoint: it becomes current once all its pages and the log up to its offset are on the disk.
@@ -354,6 +357,7 @@ impl Worker {
             // Jobs of a checkpoint that failed: its owner has been told.
             _ if !self.builder.building() => Ok(()),
             Job::Put(place, bytes) => self.builder.put(place, &bytes),
+            Job::PutShared(place, bytes) => self.builder.put(place, &bytes),
             Job::Drop(place) => self.builder.drop_place(place),
             Job::DropSpace(space) => self.builder.drop_space(space),
             Job::Commit(manifest, sync) => self.commit(*manifest, sync),

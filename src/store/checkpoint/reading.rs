@@ -1,6 +1,6 @@
 //! Reads a checkpoint back: one ordered pass over the pages' table, beside the manifest, which is in the same order.
 
-use super::manifest::{Contents, PART_BYTES, PageId, Piece, check, page_of_key};
+use super::manifest::{Contents, PART_BYTES, Piece, PieceId, check, part_of_key};
 use super::pages::{Pages, Rows, Table};
 use crate::store::error::StoreError;
 use std::collections::btree_map;
@@ -9,8 +9,8 @@ use std::collections::btree_map;
 pub struct PageReader<'a> {
     pages: &'a dyn Pages,
     rows: Rows<'a>,
-    wanted: btree_map::Iter<'a, PageId, Piece>,
-    row: Option<(PageId, u64, u32, Vec<u8>)>,
+    wanted: btree_map::Iter<'a, PieceId, Piece>,
+    row: Option<(PieceId, u64, u32, Vec<u8>)>,
     failed: bool,
 }
 
@@ -25,7 +25,7 @@ impl<'a> PageReader<'a> {
         self.row = None;
         if let Some(row) = self.rows.next() {
             let (key, value) = row?;
-            let (id, version, part) = page_of_key(&key).ok_or_else(|| StoreError::Damaged {
+            let (id, version, part) = part_of_key(&key).ok_or_else(|| StoreError::Damaged {
                 dir: self.pages.dir().into(),
                 what: "a page's key".into(),
                 why: format!("{} bytes", key.len()),
@@ -35,7 +35,7 @@ impl<'a> PageReader<'a> {
         Ok(())
     }
 
-    fn take(&mut self, id: PageId, piece: &Piece) -> Result<Vec<u8>, StoreError> {
+    fn take(&mut self, id: PieceId, piece: &Piece) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::new();
         if piece.parts > 1 {
             bytes.reserve_exact((piece.length as usize).min(piece.parts as usize * PART_BYTES));

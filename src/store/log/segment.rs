@@ -71,8 +71,9 @@ impl Segment {
 
     /// Publishes a record that has been written.
     pub fn extend(&self, length: u64, end: Offset) {
-        self.end.store(end.0, Ordering::Release);
+        // The length first: who sees the end finds the bytes below it inside the length.
         self.length.store(length, Ordering::Release);
+        self.end.store(end.0, Ordering::Release);
     }
 }
 
