@@ -4,6 +4,7 @@ mod codec;
 mod duties;
 mod entry;
 pub mod facts;
+pub mod founding;
 pub mod hello;
 mod moves;
 mod names;
