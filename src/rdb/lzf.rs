@@ -80,6 +80,15 @@ mod tests {
     }
 
     #[test]
+    fn the_farthest_copy() {
+        for distance in BACK_MAX - 2..BACK_MAX + 3 {
+            let text = [b"abcdefgh", &vec![0; distance - 8][..], b"abcdefgh"].concat();
+            let packed = pack(&text).expect("packs");
+            assert_eq!(unpack(&packed, text.len()), Some(text), "{distance}");
+        }
+    }
+
+    #[test]
     fn a_length_out_of_proportion_is_refused_before_it_is_allocated() {
         assert_eq!(unpack(&[0, b'a'], usize::MAX), None);
         assert_eq!(unpack(&[0, b'a'], 1 << 40), None);

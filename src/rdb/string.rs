@@ -69,12 +69,13 @@ mod tests {
 
     #[test]
     fn every_form_there_and_back() {
-        let texts: [&[u8]; 16] = [
+        let texts: [&[u8]; 17] = [
             b"",
             b"0",
             b"-128",
             b"127",
             b"128",
+            b"-129",
             b"-32769",
             b"2147483647",
             b"2147483648",
