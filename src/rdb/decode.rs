@@ -15,17 +15,16 @@ use crate::base::Millis;
 /// let mut encoder = Encoder::new();
 /// encoder.header(&Origin::default(), &mut file);
 /// encoder.end(&mut file);
-/// let mut decoder = Decoder::default();
+/// let (mut decoder, mut last) = (Decoder::default(), None);
 /// for piece in file.chunks(3) {
 ///     decoder.push(piece);
 ///     while let Some(event) = decoder.next()? {
-///         if event == Event::End {
-///             decoder.finish()?;
-///             return Ok(());
-///         }
+///         last = Some(event);
 ///     }
 /// }
-/// # Err(regent::rdb::RdbError::NotRdb)
+/// decoder.finish()?;
+/// assert_eq!(last, Some(Event::End));
+/// # Ok::<(), regent::rdb::RdbError>(())
 /// ```
 #[derive(Debug)]
 pub struct Decoder {
