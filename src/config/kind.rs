@@ -273,7 +273,7 @@ fn save_points(words: &[&str]) -> Option<Vec<SavePoint>> {
     if words == [""] {
         return Some(Vec::new());
     }
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         return None;
     }
     let mut points = Vec::new();
@@ -288,7 +288,7 @@ fn save_points(words: &[&str]) -> Option<Vec<SavePoint>> {
 }
 
 fn output_limits(words: &[&str], mut limits: OutputLimits) -> Result<OutputLimits, String> {
-    if words.len() % 4 != 0 {
+    if !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
     for group in words.chunks_exact(4) {

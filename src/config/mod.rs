@@ -61,7 +61,7 @@ pub use honoured::Settings;
 pub use kind::{Form, Kind};
 pub use live::{Change, SetAccess, SetError};
 pub use rewrite::RewriteError;
-pub use sentinel::{KnownReplica, KnownSentinel, Lookup, MasterConfig, ScriptsReconfig, SentinelSettings};
+pub use sentinel::{KnownReplica, KnownSentinel, Lookup, MasterConfig, SentinelSettings};
 pub use table::{Directive, Field, Flags, all as directives, find};
 pub use title::{TitleVars, process_title};
 pub use types::*;

@@ -14,7 +14,7 @@ use crate::base::{Epoch, Millis, RunId};
 use std::net::IpAddr;
 
 /// What the `sentinel ...` lines say: what the user wants, and the state that rewrites add.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SentinelSettings {
     /// The sentinel's own identity; none before its first start.
     pub myid: Option<RunId>,
@@ -28,8 +28,8 @@ pub struct SentinelSettings {
     pub resolve_hostnames: bool,
     /// Whether clients are told host names.
     pub announce_hostnames: bool,
-    /// Whether SENTINEL SET may change scripts; `None` is the default, no.
-    pub scripts_reconfig: ScriptsReconfig,
+    /// Whether SENTINEL SET is refused for scripts; it is unless a line says `no`.
+    pub deny_scripts_reconfig: bool,
     /// User for links to other sentinels; empty is the default user.
     pub sentinel_user: String,
     /// Password for links to other sentinels; empty falls back to `requirepass`.
@@ -40,16 +40,6 @@ pub struct SentinelSettings {
     pub group_size: u32,
     /// The masters, in the order of their `monitor` lines.
     pub masters: Vec<MasterConfig>,
-}
-
-/// `sentinel deny-scripts-reconfig`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ScriptsReconfig {
-    /// `yes`, the default: scripts are changed in the file only.
-    #[default]
-    Denied,
-    /// `no`: SENTINEL SET may change them.
-    Allowed,
 }
 
 /// `sentinel lookup`: what a sentinel answers when asked for a master's address.
@@ -148,6 +138,25 @@ impl MasterConfig {
     }
 }
 
+impl Default for SentinelSettings {
+    fn default() -> Self {
+        SentinelSettings {
+            myid: None,
+            current_epoch: Epoch(0),
+            announce_ip: String::new(),
+            announce_port: 0,
+            resolve_hostnames: false,
+            announce_hostnames: false,
+            deny_scripts_reconfig: true,
+            sentinel_user: String::new(),
+            sentinel_pass: String::new(),
+            lookup: Lookup::default(),
+            group_size: 0,
+            masters: Vec::new(),
+        }
+    }
+}
+
 impl SentinelSettings {
     /// The master of this name.
     pub fn master(&self, name: &str) -> Option<&MasterConfig> {
@@ -211,7 +220,7 @@ pub(super) static STATEMENTS: &[Statement] = &[
     }),
     own("deny-scripts-reconfig", "yes|no", |sentinel, words| {
         let yes = yes_or_no(&words[0]).ok_or("Please specify yes or no for the deny-scripts-reconfig options.")?;
-        sentinel.scripts_reconfig = if yes { ScriptsReconfig::Denied } else { ScriptsReconfig::Allowed };
+        sentinel.deny_scripts_reconfig = yes;
         Ok(())
     }),
     own("sentinel-user", "<user>", |sentinel, words| {
@@ -456,7 +465,7 @@ fn own_lines(settings: &SentinelSettings, wanted: &mut Vec<Wanted>) {
     if let Some(myid) = settings.myid {
         wanted.push(line(&["myid", &myid.to_string()], 1, true));
     }
-    let denied = settings.scripts_reconfig == ScriptsReconfig::Denied;
+    let denied = settings.deny_scripts_reconfig;
     wanted.push(line(&["deny-scripts-reconfig", yes_no(denied)], 1, !denied));
     for (name, yes) in
         [("resolve-hostnames", settings.resolve_hostnames), ("announce-hostnames", settings.announce_hostnames)]
