@@ -3,6 +3,7 @@
 use super::honoured::Settings;
 use super::sentinel::SentinelSettings;
 use super::table::{self, Directive};
+use super::title::{TitleVars, process_title};
 use super::types::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -82,6 +83,22 @@ impl Config {
             names.push("loadmodule");
         }
         names
+    }
+
+    /// The name that the process is to show in `ps`, where `title` is what it is (`regent node`); none under
+    /// `set-proc-title no`.
+    pub fn process_title(&self, title: &str) -> Option<String> {
+        let file = self.file.as_ref().map(|file| file.to_string_lossy());
+        let vars = TitleVars {
+            title,
+            bind: self.settings.bind.first().map(String::as_str),
+            port: self.settings.port,
+            tls_port: 0,
+            unixsocket: "",
+            sentinel: self.role == Role::Sentinel,
+            config_file: file.as_deref(),
+        };
+        self.settings.set_proc_title.then(|| process_title(&self.settings.proc_title_template, &vars)).flatten()
     }
 
     /// The value of a directive, wherever it lives.

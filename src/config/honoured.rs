@@ -61,21 +61,21 @@ honoured! {
     /// Options of the shutdown that SIGTERM stands for.
     "shutdown-on-sigterm" = "default", of(Form::Shutdown), OPEN => shutdown_on_sigterm: ShutdownFlags;
     /// Keep clients' data out of the server's log.
-    "hide-user-data-from-log" = "yes", yes_no(), OPEN => hide_user_data_from_log: bool;
+    "hide-user-data-from-log" = "yes", yes_no(), OPEN | BOTH => hide_user_data_from_log: bool;
 
     // -- access
     /// Password of the default user; empty asks for none.
     "requirepass" = "", text(), OPEN | SECRET | BOTH => requirepass: String;
     /// Who may use DEBUG.
-    "enable-debug-command" = "no", choice(Protected::NAMES), FIXED => enable_debug_command: Protected;
+    "enable-debug-command" = "no", choice(Protected::NAMES), FIXED | BOTH => enable_debug_command: Protected;
     /// Who may set `dir`, `dbfilename` and their like at run time.
     "enable-protected-configs" = "no", choice(Protected::NAMES), FIXED => enable_protected_configs: Protected;
     /// Who may use MODULE.
     "enable-module-command" = "no", choice(Protected::NAMES), FIXED => enable_module_command: Protected;
     /// Channels that a new user may use.
-    "acl-pubsub-default" = "resetchannels", choice(AclPubsubDefault::NAMES), OPEN => acl_pubsub_default: AclPubsubDefault;
+    "acl-pubsub-default" = "resetchannels", choice(AclPubsubDefault::NAMES), OPEN | BOTH => acl_pubsub_default: AclPubsubDefault;
     /// Entries that ACL LOG keeps.
-    "acllog-max-len" = "128", int(0, LONG), OPEN => acllog_max_len: i64;
+    "acllog-max-len" = "128", int(0, LONG), OPEN | BOTH => acllog_max_len: i64;
 
     // -- the store
     /// Keep the replication history in a durable log; `yes` here, where Redis has `no`. Without it a crash loses what
@@ -188,11 +188,11 @@ honoured! {
 
     // -- limits of requests and clients
     /// Largest argument of a request, in bytes.
-    "proto-max-bulk-len" = "512mb", memory(MIB, LONG), OPEN => proto_max_bulk_len: u64;
+    "proto-max-bulk-len" = "512mb", memory(MIB, LONG), OPEN | BOTH => proto_max_bulk_len: u64;
     /// Largest unread request of a client, in bytes.
-    "client-query-buffer-limit" = "1gb", memory(MIB, LONG), OPEN => client_query_buffer_limit: u64;
+    "client-query-buffer-limit" = "1gb", memory(MIB, LONG), OPEN | BOTH => client_query_buffer_limit: u64;
     /// What clients may leave unread, by class.
-    "client-output-buffer-limit" = "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60", of(Form::Output), OPEN => client_output_buffer_limit: OutputLimits;
+    "client-output-buffer-limit" = "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60", of(Form::Output), OPEN | BOTH => client_output_buffer_limit: OutputLimits;
     /// Keys that the table of client side caching holds; 0 is no limit.
     "tracking-table-max-keys" = "1000000", int(0, LONG), OPEN => tracking_table_max_keys: i64;
     /// Milliseconds after which a script makes the server answer BUSY; 0 never.

@@ -7,7 +7,7 @@
 use super::error::{ConfigError, LineError, system_word};
 use super::kind::Kind;
 use super::types::Value;
-use super::{Config, Role, lines, sentinel, table};
+use super::{Config, Role, lines, statements, table};
 use crate::base::glob;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Config {
         loader.text(args.options.as_bytes(), "the command line", next_line + 1)?;
 
         let queue = std::mem::take(&mut loader.queue);
-        sentinel::load(&mut config.sentinel, queue)?;
+        statements::load(&mut config.sentinel, queue)?;
         config.check_whole()?;
         Ok(config)
     }
@@ -60,7 +60,7 @@ impl Config {
         let mut loader = Loader { config: self, save_seen: false, depth: 0, queue: Vec::new() };
         loader.text(text.as_bytes(), source, 1)?;
         let queue = std::mem::take(&mut loader.queue);
-        sentinel::load(&mut self.sentinel, queue)
+        statements::load(&mut self.sentinel, queue)
     }
 
     fn check_whole(&self) -> Result<(), ConfigError> {

@@ -27,7 +27,7 @@
 //! # Files, in reading order
 //! `table` (what a directive is), `honoured` and `kept` (the rows), `types` (fields and values), `kind` (text to value and
 //! back), `lines` (quoting), `config` (the whole), `load`, `error`, `live` (GET and SET), `document` and `rewrite`,
-//! `sentinel`, `title` (the process name).
+//! `sentinel` (its settings) and `statements` (their lines), `title` (the process name).
 //!
 //! # Why so
 //! A setting lives in one place: the typed field if it is honoured, the kept values if not; text is made by the kind
@@ -49,6 +49,7 @@ mod live;
 mod load;
 mod rewrite;
 mod sentinel;
+mod statements;
 mod table;
 #[cfg(test)]
 mod tests;

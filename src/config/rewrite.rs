@@ -10,7 +10,7 @@ use super::error::system_word;
 use super::kind::Form;
 use super::table::{self, Directive};
 use super::types::Value;
-use super::{Config, Role, sentinel};
+use super::{Config, Role, statements};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -69,7 +69,7 @@ impl Config {
             self.put(&mut document, directive, &value);
         }
         if self.role == Role::Sentinel {
-            sentinel::rewrite(&self.sentinel, &mut document);
+            statements::rewrite(&self.sentinel, &mut document);
         }
         document.text()
     }

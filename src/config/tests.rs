@@ -238,6 +238,14 @@ fn kept_directives_in_use_are_named() {
 }
 
 #[test]
+fn the_process_title_follows_the_settings() {
+    assert_eq!(node("--port 7001").unwrap().process_title("regent node").as_deref(), Some("regent node *:7001"));
+    let named = node("--proc-title-template '{title}/{config-file}'").unwrap();
+    assert_eq!(named.process_title("x").as_deref(), Some("x/-"));
+    assert_eq!(node("--set-proc-title no").unwrap().process_title("x"), None);
+}
+
+#[test]
 fn statements_that_are_no_directives() {
     let config = node("--rename-command CONFIG '' --user alice on --list-max-ziplist-value 1").unwrap();
     assert_eq!(config.rename_commands, [("CONFIG".to_owned(), String::new())]);
