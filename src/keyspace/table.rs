@@ -69,8 +69,28 @@ impl Table {
     /// Puts an entry in whose key is not there. Gives the bucket.
     pub(super) fn insert(&mut self, hash: u64, entry: Entry, hasher: Hasher) -> usize {
         self.count(&entry);
+        self.sweep_tombstones(hasher);
         let rehash = |entry: &Entry| spread(hasher.hash(entry.key()));
         self.entries.insert_unique(spread(hash), entry, rehash).bucket_index()
+    }
+
+    /// Whether it has to split before another entry comes in: it is full, or nearly so with removed entries' tombstones
+    /// for the rest (then hashbrown would double it, and steady coming and going would double the memory of all).
+    pub(super) fn is_full(&self) -> bool {
+        let len = self.entries.len();
+        len >= TABLE_ENTRIES_MAX || (len == self.entries.capacity() && len > TABLE_ENTRIES_MAX / 4 * 3)
+    }
+
+    /// Full, but with tombstones among it: built anew with room for an eighth more, where hashbrown might double it.
+    fn sweep_tombstones(&mut self, hasher: Hasher) {
+        let (len, full) = (self.entries.len(), self.entries.num_buckets() / 8 * 7);
+        if len == self.entries.capacity() && len < full {
+            let old = std::mem::replace(&mut self.entries, HashTable::with_capacity(len + len / 8 + 1));
+            let rehash = |entry: &Entry| spread(hasher.hash(entry.key()));
+            for entry in old {
+                self.entries.insert_unique(rehash(&entry), entry, rehash);
+            }
+        }
     }
 
     /// Adds an entry to the sums.

@@ -429,6 +429,24 @@ fn a_scan_misses_nothing() {
 }
 
 #[test]
+fn coming_and_going_does_not_grow_tables() {
+    let mut dice = Dice(4);
+    let (mut ks, _) = empty();
+    let mut there: Vec<u64> = (0..150 * 16).collect();
+    for &i in &there {
+        with(&mut ks, 0, &i.to_le_bytes(), |mut db, key| drop(db.set_int(key, 1)));
+    }
+    for i in 10_000..400_000u64 {
+        let at = dice.below(there.len() as u64) as usize;
+        let out = std::mem::replace(&mut there[at], i);
+        with(&mut ks, 0, &out.to_le_bytes(), |mut db, key| drop(db.remove(key)));
+        with(&mut ks, 0, &i.to_le_bytes(), |mut db, key| drop(db.set_int(key, 1)));
+    }
+    let buckets: usize = ks.db(0).tables.iter().map(|table| table.entries.num_buckets()).sum();
+    assert!(buckets <= ks.db(0).pages() * 200, "{buckets} buckets in {} tables", ks.db(0).pages());
+}
+
+#[test]
 fn random_finds_every_entry_and_the_last_one() {
     let mut dice = Dice(1);
     let (mut ks, _) = empty();

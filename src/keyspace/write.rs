@@ -6,7 +6,7 @@ use super::db::{Db, EntryRef, HOLE, Place};
 use super::entry::{Entry, NewValue, Stored};
 use super::hash::Key;
 use super::string::{Heap, grow};
-use super::table::{DEPTH_MAX, Mark, TABLE_ENTRIES_MAX, TABLE_PAGE_BYTES_MAX, Table};
+use super::table::{DEPTH_MAX, Mark, TABLE_PAGE_BYTES_MAX, Table};
 use crate::base::Millis;
 use std::ops::Deref;
 
@@ -129,7 +129,7 @@ impl<'a> DbMut<'a> {
     /// Adds an entry whose key is not there.
     pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
         let mut number = self.db.table_of(hash);
-        while self.db.tables.get(number).entries.len() >= TABLE_ENTRIES_MAX && self.split(number) {
+        while self.db.tables.get(number).is_full() && self.split(number) {
             number = self.db.table_of(hash);
         }
         self.touch(number);
