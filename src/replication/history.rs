@@ -2,6 +2,7 @@
 //! whether a PSYNC request may continue. Redis keeps one former id (`master_replid2`); keeping more lets a replica that
 //! was away for several failovers still resume in part.
 
+use super::planted::{Bug, planted};
 use crate::base::{Offset, ReplId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -140,7 +141,7 @@ impl History {
         }
         // An id may stand twice (left, taken again, left): the later end is the one that counts.
         let former = self.former.iter().rev().find(|former| former.id == id)?;
-        Some(at.min(former.end))
+        Some(if planted(Bug::EndlessFormer) { at } else { at.min(former.end) })
     }
 
     /// The last point at which another lineage agrees with us: it holds the bytes before `at` of `id`, and before that
@@ -197,6 +198,10 @@ impl History {
     /// be in the log before the id is shown to anyone.
     pub fn own(&mut self, new: ReplId, at: Offset) -> bool {
         let due = self.standing == Standing::Resumed;
+        if planted(Bug::IdKeptAfterRestart) {
+            self.standing = Standing::Current;
+            return false;
+        }
         if due {
             self.shift(new, at);
         }
@@ -213,7 +218,7 @@ impl History {
     /// The master continued us at `at` under the id `new`; `true` if that is another id than before.
     pub fn adopt(&mut self, new: ReplId, at: Offset) -> bool {
         self.standing = Standing::Current;
-        let changed = new != self.id;
+        let changed = new != self.id && !planted(Bug::IdKeptOnContinue);
         if changed {
             self.leave(at);
             self.id = new;
@@ -223,7 +228,8 @@ impl History {
 
     /// A full copy was taken: nothing of the past is ours any more.
     pub fn replace(&mut self, new: ReplId) {
-        *self = History { id: new, former: Vec::new(), standing: Standing::Current };
+        let former = if planted(Bug::FormerKeptOnCopy) { std::mem::take(&mut self.former) } else { Vec::new() };
+        *self = History { id: new, former, standing: Standing::Current };
     }
 
     /// The node went back to `to`, as history `id` (its own or a former one), and has thrown away what it held after
@@ -237,6 +243,9 @@ impl History {
             self.id = id;
         }
         for former in &mut self.former {
+            if planted(Bug::RewindKeepsEnds) {
+                break;
+            }
             former.end = former.end.min(to);
         }
         self.standing = Standing::Resumed;

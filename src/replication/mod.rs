@@ -22,9 +22,12 @@ mod backlog;
 mod bulk;
 mod history;
 mod note;
+mod planted;
 pub mod sink;
 pub mod source;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 pub use backlog::{BLOCK_BYTES, Backlog, Slices};

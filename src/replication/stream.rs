@@ -4,6 +4,7 @@
 
 use super::backlog::Backlog;
 use super::history::{History, Standing};
+use super::planted::{Bug, planted};
 use crate::base::{Offset, ReplId};
 use std::ops::RangeInclusive;
 
@@ -192,7 +193,9 @@ impl Stream {
 
     /// The node becomes a master of its own: what follows is under `fresh`.
     pub(super) fn shift(&mut self, fresh: ReplId) {
-        self.history.shift(fresh, self.backlog.end());
+        if !planted(Bug::PromotedWithoutId) {
+            self.history.shift(fresh, self.backlog.end());
+        }
         self.selected = None;
         self.upstream = Upstream::Own;
     }

@@ -6,6 +6,7 @@ use crate::base::number::parse_i64;
 use crate::base::{Millis, Offset, ReplId};
 use crate::replication::history::Standing;
 use crate::replication::note::{Note, text};
+use crate::replication::planted::{Bug, planted};
 use crate::replication::source::DropReason;
 use crate::replication::stream::Stream;
 
@@ -98,7 +99,9 @@ impl Sink {
     pub(super) fn psync(&self, conn: ConnId, stream: &Stream, out: &mut Vec<Effect>) {
         let partial = self.may_continue(stream);
         let (id, next) = match partial {
-            true => (stream.history().id().to_string(), (stream.end().0 + 1).to_string()),
+            true => {
+                (stream.history().id().to_string(), (stream.end().0 + u64::from(!planted(Bug::AsksTwice))).to_string())
+            }
             false => ("?".to_owned(), "-1".to_owned()),
         };
         out.push(Effect::Log(match partial {

@@ -10,6 +10,7 @@ pub use event::{ConnId, Effect, Event, Expect, LinkState, SinkConfig, SinkInfo, 
 use super::bulk::Extent;
 use super::history::Standing;
 use super::note::Note;
+use super::planted::{Bug, planted};
 use super::source::DropReason;
 use super::stream::{Stream, Upstream};
 use crate::base::{Millis, Offset, ReplId};
@@ -159,7 +160,7 @@ impl Sink {
             | Event::Bytes { conn, .. }
             | Event::GetAck { conn }
             | Event::Closed { conn, .. } => {
-                if self.conn() == Some(conn) {
+                if self.conn() == Some(conn) || planted(Bug::StaleConn) {
                     self.on_conn(now, conn, event, stream, out);
                 }
             }
@@ -324,7 +325,7 @@ impl Sink {
             }
             (State::Receiving { .. } | State::Loading { .. }, Event::CopyFailed { why, kept, fresh, .. }) => {
                 out.push(Effect::Log(Note::warning(why)));
-                if !kept {
+                if !kept && !planted(Bug::HalfLoaded) {
                     stream.blank(fresh);
                     out.push(Effect::HistoryChanged);
                     out.push(Effect::DropReplicas { why: DropReason::Replaced });

@@ -4,6 +4,7 @@ use super::event::{CopyId, DropReason, Effect, Format, LinkId};
 use super::{Copy, Flow, Link, Phase, Source, Stage};
 use crate::base::{Millis, Offset};
 use crate::replication::note::Note;
+use crate::replication::planted::{Bug, planted};
 use crate::replication::stream::{Stream, Upstream};
 
 impl Source {
@@ -153,7 +154,7 @@ impl Source {
             ))));
             return self.drop_link(link, DropReason::CopyOnly, out);
         }
-        let marked = format == Format::Marked && !entry.peer.by_sync;
+        let marked = format == Format::Marked && !entry.peer.by_sync && !planted(Bug::NoFirstAck);
         let flow = if marked { Flow::FirstAck } else { Flow::Idle };
         entry.phase =
             Phase::Streaming { sent: at, flow, acked: Offset::default(), synced: Offset::default(), heard: now };

@@ -1,0 +1,46 @@
+//! Bugs to plant. The simulation switches one on and must notice it; in any other build [`planted`] is a constant
+//! `false` and costs nothing. An oracle that nobody tested passes everything.
+
+/// One way to get replication wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// A former id is honoured beyond its end: a diverged tail is taken for ours.
+    EndlessFormer,
+    /// A master that restarted writes on under the id that it recovered.
+    IdKeptAfterRestart,
+    /// The new id of a +CONTINUE is not taken.
+    IdKeptOnContinue,
+    /// PSYNC asks for the last byte again.
+    AsksTwice,
+    /// A short send counts as a whole one.
+    ShortSend,
+    /// Replicas are fed what the log does not have.
+    FedUnreleased,
+    /// Going back leaves the ends of former ids where they were.
+    RewindKeepsEnds,
+    /// Events of an earlier connection are believed.
+    StaleConn,
+    /// A half loaded copy keeps its old id.
+    HalfLoaded,
+    /// A full copy leaves the former ids of what it replaced.
+    FormerKeptOnCopy,
+    /// A replica that is promoted keeps writing under its master's id.
+    PromotedWithoutId,
+    /// A marked copy is followed by the stream before the replica has acknowledged it.
+    NoFirstAck,
+}
+
+#[cfg(test)]
+thread_local! {
+    pub(super) static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(test)]
+pub(super) fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+#[cfg(not(test))]
+pub(super) const fn planted(_: Bug) -> bool {
+    false
+}
