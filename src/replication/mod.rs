@@ -13,10 +13,35 @@
 //! their order. Once a turn it writes the bytes between `released` and `end` to the log, calls [`Stream::release`], and
 //! only then steps `Released` on both: nothing that the log does not have is shown to anyone.
 //!
-//! Why so: Redis spreads this over globals (`masterhost`, `repl_state`, `cached_master`, flags of each client) and does
-//! IO inside the transitions, so that its rules can be tested only with processes and time. Here both ends run in one
-//! loop under a seeded network. A `Rc`-counted chunk per link was refused: an offset per link and one chunk in flight
-//! costs nothing where a link is slow.
+//! # Invariants
+//! 1. A node's bytes are a prefix of what was ever written under its (replid, offset), and under each former id up to its
+//!    end: no gap, no repeat, no resume across histories that parted (`tests::world`, `check` and `append_own`).
+//! 2. Nobody is shown a byte that the log does not have (`Source::check`, `Effect::Send` in `tests::world`), and a
+//!    replica acknowledges only whole units that its log has (`tests::world`, `acknowledged`).
+//! 3. Nothing is appended under an id that was only recovered (`Stream::append`).
+//! 4. A full copy has a reason (`tests::world`, `asked`), and nothing follows a marked copy before its first ACK.
+//! 5. Once faults stop, all replicas come to hold what their master holds (`tests::world`, `heal`).
+//!
+//! `tests::seeds` plants twelve bugs (`planted`) and asks that every one is noticed.
+//!
+//! # What is ours beyond Redis
+//! A replica of this make says `capa rewind` and `capa former:<replid>:<end>` (every other make ignores capabilities that
+//! it does not know). A master of this make then answers a PSYNC that parted from it with `+REWIND <replid> <offset>`
+//! instead of a full copy; the replica goes back to there by its own means and asks again. Any former id is honoured up
+//! to its end, not only the last.
+//!
+//! # Files, in reading order
+//! `history` (which ids, up to where), `backlog` (bytes in memory), `stream` (both, and what is released), `source` (the
+//! master's side: `event`, the machine, `copies`, `report`), `sink` (the replica's side: `event`, the machine,
+//! `handshake`), `bulk` (a copy as it comes), `unit` (whole commands and transactions), `note` (log lines), `planted`.
+//!
+//! # Why so
+//! Redis keeps this in globals (`masterhost`, `repl_state`, `cached_master`, flags of each client) and does IO inside the
+//! transitions, so its rules can only be tested with processes and time. Here both ends run in one loop over a seeded
+//! network. Reference-counted chunks queued per link were refused: an offset per link and one chunk in flight cost
+//! nothing where a link is slow. The old SYNC of a master that knows no PSYNC (before 2.8) is served but never asked.
+//!
+//! Tests: `cargo test --lib replication::`; `SEED=n` replays one world, `UPDATE=1` rewrites the golden scripts.
 
 mod backlog;
 mod bulk;

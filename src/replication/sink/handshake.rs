@@ -174,6 +174,9 @@ impl Sink {
                 if to >= stream.end() {
                     // Not back but nowhere: the two do not agree on what they share.
                     self.asking = Asking::Full;
+                    out.push(Effect::Log(Note::warning(format!(
+                        "Master wants this replica to go back to {id}:{to}, where it stands; asking for a full copy."
+                    ))));
                     return self.retry(now, out);
                 }
                 out.push(Effect::Log(Note::notice(format!(

@@ -256,7 +256,8 @@ impl Sink {
                 }
                 Attempt::AfterLoss
             }
-            _ => Attempt::AfterFailure,
+            State::Receiving { .. } | State::Loading { .. } => Attempt::AfterFailure,
+            _ => Attempt::Planned,
         };
         self.leave(now, out);
         let wait_ms = match self.failures {

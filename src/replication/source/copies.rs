@@ -11,11 +11,11 @@ impl Source {
     /// A waiting link: joins the copy that is being made if it can, or a new copy is ordered when it is time.
     pub(super) fn join_or_order(&mut self, now: Millis, link: LinkId, stream: &Stream, out: &mut Vec<Effect>) {
         let Some(Copy { id, format: Format::Sized, functions_only, stage: Stage::Making { at } }) = self.copy else {
-            if self.copy.is_some() {
+            if self.copy.as_ref().is_some_and(|copy| copy.format == Format::Marked) {
                 out.push(Effect::Log(Note::notice(
                     "Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC",
                 )));
-            } else if self.config.diskless && self.config.diskless_delay_s > 0 {
+            } else if self.copy.is_none() && self.config.diskless && self.config.diskless_delay_s > 0 {
                 out.push(Effect::Log(Note::notice("Delay next BGSAVE for diskless SYNC")));
             }
             return self.order_copy(now, out);

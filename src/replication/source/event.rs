@@ -183,7 +183,7 @@ pub enum Effect {
         from: Offset,
         to: Offset,
     },
-    /// Append [`PING`] to the stream.
+    /// Append [`super::PING`] to the stream.
     Ping,
     /// Close the connection, after what was replied to it.
     Drop {

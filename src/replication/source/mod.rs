@@ -106,6 +106,8 @@ pub struct Source {
     pinged: i64,
     /// When the last replica went, on the clock of the ticks.
     idle_since: Millis,
+    /// What the last asker that was ahead of us asked for, and since when.
+    behind: Option<(i64, Millis)>,
     /// The links of one round of [`Source::pump`]; kept for its memory.
     round: Vec<LinkId>,
 }
@@ -122,6 +124,7 @@ impl Source {
             second: now.seconds(),
             pinged: now.seconds(),
             idle_since: now,
+            behind: None,
             round: Vec::new(),
         }
     }
@@ -246,6 +249,10 @@ impl Source {
                 Verdict::Continue { from } => return self.resume(now, link, from, &name, stream, out),
                 Verdict::Full { reason } => {
                     let ahead = matches!(reason, Reason::Ahead { .. });
+                    if ahead && self.catching_up(now, next, stream) {
+                        out.push(error("NOMASTERLINK Can't SYNC while behind the replica that asks"));
+                        return;
+                    }
                     out.push(Effect::Log(Note::notice(reason.to_string())));
                     if ahead {
                         out.push(Effect::Log(Note::warning(format!(
@@ -274,6 +281,21 @@ impl Source {
         self.counts.full += 1;
         self.entry(link, ip).phase = Phase::Waiting { since: now };
         self.join_or_order(now, link, stream, out);
+    }
+
+    /// A replica of our master that is ahead of us keeps what it has: what we lack is on its way to us, and until it
+    /// came the asker tries again, for as long as a silent link may live.
+    fn catching_up(&mut self, now: Millis, next: i64, stream: &Stream) -> bool {
+        if stream.upstream() != Upstream::Linked {
+            return false;
+        }
+        let since = match self.behind {
+            Some((asked, since)) if asked == next => since,
+            _ => now,
+        };
+        let wait = now.since(since).seconds() <= self.config.timeout_s;
+        self.behind = wait.then_some((next, since));
+        wait
     }
 
     fn resume(
