@@ -19,13 +19,26 @@ pub struct Feed {
     commands: usize,
     pending: Vec<u8>,
     /// Changes of history, each at its place in `pending`.
-    changes: Vec<(usize, History, String)>,
+    changes: Vec<Change>,
+}
+
+/// A change of history and where it stands.
+#[derive(Debug)]
+struct Change {
+    /// The place in `pending`.
+    at: usize,
+    /// The database that the stream had selected there.
+    db: Option<u32>,
+    history: History,
+    reason: String,
 }
 
 /// What the log is to be given, in order.
 #[derive(Debug, PartialEq)]
 pub enum Piece<'a> {
-    Bytes(&'a [u8]),
+    /// Whole units, and the database that the stream has selected behind them (`None`: a SELECT follows).
+    Bytes(&'a [u8], Option<u32>),
+    /// A change of history, and why.
     History(&'a History, &'a str),
 }
 
@@ -94,7 +107,8 @@ impl Feed {
 
     /// The stream's history has changed: the log will say so at this place.
     pub fn history_changed(&mut self, stream: &Stream, reason: &str) {
-        self.changes.push((self.pending.len(), stream.history().clone(), reason.to_string()));
+        let (at, history, db) = (self.pending.len(), stream.history().clone(), stream.selected());
+        self.changes.push(Change { at, db, history, reason: reason.to_string() });
     }
 
     /// Whether anything waits for the log.
@@ -102,16 +116,16 @@ impl Feed {
         !self.pending.is_empty() || !self.changes.is_empty()
     }
 
-    /// What waits for the log.
-    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+    /// What waits for the log; `db` is what the stream has selected at its end.
+    pub fn pieces(&self, db: Option<u32>) -> impl Iterator<Item = Piece<'_>> {
         let mut from = 0;
-        let changes = self.changes.iter().flat_map(move |(at, history, reason)| {
-            let bytes = &self.pending[from..*at];
-            from = *at;
-            [Piece::Bytes(bytes), Piece::History(history, reason)]
+        let changes = self.changes.iter().flat_map(move |change| {
+            let bytes = &self.pending[from..change.at];
+            from = change.at;
+            [Piece::Bytes(bytes, change.db), Piece::History(&change.history, &change.reason)]
         });
-        let last = self.changes.last().map_or(0, |(at, ..)| *at);
-        changes.chain([Piece::Bytes(&self.pending[last..])]).filter(|piece| !matches!(piece, Piece::Bytes([])))
+        let last = self.changes.last().map_or(0, |change| change.at);
+        changes.chain([Piece::Bytes(&self.pending[last..], db)]).filter(|piece| !matches!(piece, Piece::Bytes([], _)))
     }
 
     /// The first `bytes` of the pending bytes and `changes` of the changes are in the log.
@@ -123,8 +137,8 @@ impl Feed {
             self.pending.drain(..bytes);
         }
         self.changes.drain(..changes);
-        for (at, ..) in &mut self.changes {
-            *at -= bytes;
+        for change in &mut self.changes {
+            change.at -= bytes;
         }
     }
 
@@ -200,13 +214,13 @@ mod tests {
         let mut feed = Feed::default();
         feed.command(&mut stream, FRESH, 0, words("SET k v"));
         feed.close_unit(&mut stream);
-        let pieces: Vec<_> = feed.pieces().collect();
+        let pieces: Vec<_> = feed.pieces(Some(0)).collect();
         assert!(matches!(pieces[0], Piece::History(history, _) if history.id() == FRESH), "{pieces:?}");
         assert_eq!(pieces.len(), 2);
         assert_eq!(names(&feed), "SELECT 0 SET k v", "it emits SELECT first");
         let bytes = feed.pending.len();
         feed.logged(0, 1);
-        assert_eq!(feed.pieces().count(), 1);
+        assert_eq!(feed.pieces(Some(0)).count(), 1);
         feed.logged(bytes, 0);
         assert!(!feed.has_pending());
     }

@@ -94,7 +94,12 @@ impl History {
         History { id, former: Vec::new(), standing: Standing::Blank }
     }
 
-    /// The history read back from disk at start-up.
+    /// The history read back from disk at start-up: `former` oldest first.
+    pub fn recovered(id: ReplId, former: Vec<Former>) -> Self {
+        History { id, former, standing: Standing::Resumed }
+    }
+
+    /// The same history, as one that was read back from disk.
     pub fn resumed(mut self) -> Self {
         self.standing = Standing::Resumed;
         self

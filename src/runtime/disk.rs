@@ -1,0 +1,478 @@
+//! The node's hand on its store: what a turn appends, when a checkpoint is due and how it is handed over, and what a
+//! start finds.
+//!
+//! The loop never waits here: appending is one write into the page cache, fsync and checkpoints have threads of their
+//! own, and a checkpoint's pages are handed over in slices. Where the disk is at fault, the fault is named in
+//! [`Server::fault`] and the turn is told to keep its replies.
+
+use super::clock;
+use crate::base::{Epoch, Millis, Offset, ReplId};
+use crate::command::feed::Piece;
+use crate::command::{Server, Slot};
+use crate::keyspace::{Change, Dropped, Keyspace, Loader, Slice};
+use crate::replication::{Durable, Former, History, Stream};
+use crate::store::{self, Entry, LogError, Recovery, State, Store, StoreError};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Bytes of pages that one slice of a checkpoint may serialise: well under a millisecond.
+const SLICE_BYTES: usize = 256 * 1024;
+
+/// Pages set aside by writes while the storage thread lags; beyond it the checkpoint is given up and begun again later.
+const ASIDE_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// All that was pending is in the log.
+    All,
+    /// The log changes segments: again when it calls.
+    Later,
+    /// The disk is at fault: nothing that saw these effects may be told to anyone.
+    Fault,
+}
+
+/// A checkpoint under way.
+struct Running {
+    ticket: u64,
+    state: State,
+    /// Handed over by the keyspace, not yet taken by the storage thread.
+    queue: VecDeque<Change>,
+    handed_over: bool,
+    committed: bool,
+    /// Clients that wait for it (SAVE).
+    waiting: Vec<Slot>,
+    dirty_before: u64,
+}
+
+/// The last checkpoint, for INFO and for the next one's date.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Wall clock of the last one that succeeded.
+    pub last_save: Millis,
+    pub last_ok: bool,
+    pub last_took_s: i64,
+    pub count: u64,
+    /// When the running one began, monotonic.
+    pub began: Option<Millis>,
+}
+
+/// See the module.
+pub struct Disk {
+    pub store: Store,
+    running: Option<Running>,
+    /// Asked for while one was running, or before anything could run.
+    wanted: Option<Vec<Slot>>,
+    pub past: Past,
+    /// The epoch obeyed and the data generation, which the history records carry.
+    epoch: Epoch,
+    data_generation: u64,
+    /// The log was off when the last checkpoint was taken, or the fault of this generation is latched.
+    last_trouble: Option<String>,
+}
+
+impl Disk {
+    pub fn new(store: Store, epoch: Epoch, data_generation: u64) -> Self {
+        let past = Past { last_save: clock::wall(), last_ok: true, last_took_s: -1, count: 0, began: None };
+        Disk { store, running: None, wanted: None, past, epoch, data_generation, last_trouble: None }
+    }
+
+    /// The history as the store keeps it.
+    fn record(&self, history: &History) -> store::History {
+        to_record(history, self.epoch, self.data_generation)
+    }
+
+    // ------------------------------------------------------------------ the log
+
+    /// Puts all that the turn has fed into the log.
+    pub fn append(&mut self, server: &mut Server) -> Appended {
+        if !server.feed.has_pending() {
+            return Appended::All;
+        }
+        let (mut bytes_done, mut changes_done, mut result) = (0, 0, Ok(()));
+        let (epoch, data_generation) = (self.epoch, self.data_generation);
+        if let Some(log) = self.store.log_mut() {
+            for piece in server.feed.pieces(server.stream.selected()) {
+                result = match piece {
+                    Piece::Bytes(bytes, db) => log.append(bytes, db.unwrap_or(0)).map(|()| bytes_done += bytes.len()),
+                    Piece::History(history, reason) => {
+                        let history = to_record(history, epoch, data_generation);
+                        let change = store::HistoryChange { history, reason: reason.to_string() };
+                        log.append_history(&change).map(|()| changes_done += 1)
+                    }
+                };
+                if result.is_err() {
+                    break;
+                }
+            }
+        } else {
+            server.feed.logged_all();
+            self.release(server);
+            return Appended::All;
+        }
+        server.feed.logged(bytes_done, changes_done);
+        self.release(server);
+        match result {
+            Ok(()) => {
+                self.recovered(server);
+                Appended::All
+            }
+            Err(LogError::Busy) => Appended::Later,
+            Err(error) => {
+                self.fail(server, &error);
+                Appended::Fault
+            }
+        }
+    }
+
+    /// Tells the stream what is in the log, and what is on the disk.
+    pub fn release(&self, server: &mut Server) {
+        let durable = match self.store.log() {
+            Some(log) => {
+                server.stream.release(log.end().min(server.stream.end()));
+                Durable::From { start: log.start(), synced: log.synced() }
+            }
+            None => {
+                server.stream.release(server.stream.end());
+                Durable::Off
+            }
+        };
+        server.stream.set_durable(durable);
+    }
+
+    fn fail(&mut self, server: &mut Server, error: &LogError) {
+        let text = error.to_string();
+        if self.last_trouble.as_ref() != Some(&text) {
+            tracing::warn!("{text}. Writes are refused until the log can be written again.");
+        }
+        server.fault = Some(format!(
+            "MISCONF Errors writing to the AOF file: {}",
+            text.replace(['\r', '\n'], " ")
+        ));
+        self.last_trouble = Some(text);
+    }
+
+    fn recovered(&mut self, server: &mut Server) {
+        if self.last_trouble.take().is_some() {
+            tracing::warn!("The log can be written again; writes are accepted.");
+            server.fault = None;
+        }
+    }
+
+    /// Looks after the log: a failed fsync ends its generation, old segments go.
+    pub fn tend(&mut self, server: &mut Server) {
+        let fault = self.store.log().and_then(store::Log::fault);
+        if let Some(error) = fault {
+            self.fail(server, &error);
+            self.renew(server);
+        }
+        let needed = server.source.lowest_needed().unwrap_or(server.stream.end());
+        let retained = Offset(server.stream.end().0.saturating_sub(server.config.settings.log_retain_size));
+        self.store.trim(needed.min(retained).max(Offset(0)));
+        self.release(server);
+    }
+
+    /// A new log generation at the stream's end, with a checkpoint of everything to come.
+    fn renew(&mut self, server: &mut Server) {
+        self.give_up(server);
+        let origin = store::Origin {
+            replid: server.stream.history().id(),
+            offset: server.stream.released(),
+            db: server.stream.selected().unwrap_or(0),
+            genesis: false,
+        };
+        match self.store.new_generation(origin) {
+            Ok(generation) => {
+                tracing::warn!("The log goes on in generation {generation} at offset {}.", origin.offset);
+                self.want_checkpoint(None);
+            }
+            Err(error) => tracing::warn!("Can't begin a new log: {error}"),
+        }
+    }
+
+    // ------------------------------------------------------------------ the checkpoint
+
+    /// A checkpoint shall be taken, as soon as none is running.
+    pub fn want_checkpoint(&mut self, waiting: Option<Slot>) {
+        self.wanted.get_or_insert_default().extend(waiting);
+    }
+
+    /// Whether one is under way or asked for.
+    pub fn checkpointing(&self) -> bool {
+        self.running.is_some() || self.wanted.is_some()
+    }
+
+    /// Whether the log has grown enough since the last one.
+    pub fn is_due(&self, server: &Server) -> bool {
+        let settings = &server.config.settings;
+        let Some(log) = self.store.log() else {
+            let changes = server.dirty as i64;
+            let age = (clock::wall() - self.past.last_save).seconds();
+            return settings.save.iter().any(|point| changes >= point.changes.max(1) && age >= point.seconds);
+        };
+        let from = self.store.current().map_or(log.start(), |current| current.offset);
+        let grown = log.end().bytes_since(from);
+        let content = self.store.info().checkpoint.content_bytes;
+        let share = content.saturating_mul(settings.checkpoint_growth_percentage as u64) / 100;
+        grown >= settings.checkpoint_min_size.max(share)
+    }
+
+    /// Moves the checkpoint on by a slice; whether there is more to do at once. Call it behind a turn only: all that was
+    /// fed must be in the log when one begins.
+    pub fn advance(&mut self, server: &mut Server) -> bool {
+        self.collect(server);
+        if self.running.is_none() && self.wanted.is_some() && !server.feed.has_pending() && server.loading.is_none() {
+            self.begin(server);
+        }
+        let Some(running) = &mut self.running else { return false };
+        let checkpoint = self.store.checkpoint();
+        while let Some(change) = running.queue.pop_front() {
+            if let Err(change) = offer(checkpoint, change) {
+                running.queue.push_front(change);
+                if server.keyspace.checkpoint_aside_bytes() > ASIDE_BYTES_MAX {
+                    tracing::warn!("The checkpoint is given up: the disk does not keep up with the writes.");
+                    self.give_up(server);
+                    self.want_checkpoint(None);
+                }
+                return false; // the storage thread calls when there is room
+            }
+        }
+        if !running.handed_over {
+            let mut changes = Vec::new();
+            running.handed_over = server.keyspace.checkpoint_slice(SLICE_BYTES, &mut changes) == Slice::Done;
+            running.queue.extend(changes);
+            return true;
+        }
+        if !running.committed {
+            running.committed = true;
+            let state = running.state.clone();
+            if let Err(error) = self.store.commit(state) {
+                tracing::warn!("Checkpoint failed: {error}");
+                self.finished(server, false);
+            }
+        }
+        false
+    }
+
+    fn begin(&mut self, server: &mut Server) {
+        let waiting = self.wanted.take().unwrap_or_default();
+        let ticket = self.store.checkpoint().begin();
+        let manifest = server.keyspace.checkpoint_begin();
+        let state = State {
+            offset: server.stream.end(),
+            db: server.stream.selected().unwrap_or(0),
+            history: self.record(server.stream.history()),
+            keyspace: bincode::serialize(&manifest).expect("plain data"),
+            extra: BTreeMap::new(),
+        };
+        self.past.began = Some(clock::mono());
+        self.running = Some(Running {
+            ticket,
+            state,
+            queue: VecDeque::new(),
+            handed_over: false,
+            committed: false,
+            waiting,
+            dirty_before: server.dirty,
+        });
+    }
+
+    /// Takes what the storage thread has finished.
+    fn collect(&mut self, server: &mut Server) {
+        while let Some(done) = self.store.poll() {
+            let ours = self.running.as_ref().is_some_and(|running| running.ticket == done.ticket);
+            match done.result {
+                Ok(finished) => {
+                    tracing::info!(
+                        "Checkpoint at offset {} saved: {} in {} ms",
+                        finished.manifest.offset,
+                        finished.work,
+                        finished.took.as_millis()
+                    );
+                    if ours {
+                        self.finished(server, true);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("Checkpoint failed: {error}");
+                    if ours {
+                        self.finished(server, false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn finished(&mut self, server: &mut Server, ok: bool) {
+        let Some(running) = self.running.take() else { return };
+        if ok {
+            server.keyspace.checkpoint_end();
+            server.dirty = server.dirty.saturating_sub(running.dirty_before);
+            self.past.last_save = clock::wall();
+            self.past.count += 1;
+        } else {
+            server.keyspace.checkpoint_abort();
+        }
+        self.past.last_ok = ok;
+        let began = self.past.began.take().unwrap_or_default();
+        self.past.last_took_s = clock::mono().since(began).seconds();
+        for slot in running.waiting {
+            let reply = if ok { Ok(()) } else { Err("ERR the checkpoint could not be written, see the log") };
+            server.answer_saved(slot, reply);
+        }
+    }
+
+    /// Abandons the checkpoint under way; who waits for it waits for the next.
+    pub fn give_up(&mut self, server: &mut Server) {
+        let Some(running) = self.running.take() else { return };
+        self.store.checkpoint().abort();
+        server.keyspace.checkpoint_abort();
+        self.past.began = None;
+        if !running.waiting.is_empty() {
+            self.wanted.get_or_insert_default().extend(running.waiting);
+        }
+    }
+
+    /// A checkpoint now, waiting for it: at a clean stop, and for DEBUG RELOAD.
+    pub fn checkpoint_and_wait(&mut self, server: &mut Server) -> Result<(), String> {
+        self.give_up(server);
+        self.wanted = Some(Vec::new());
+        let before = self.past.count;
+        while self.checkpointing() {
+            while self.advance(server) {}
+            if self.running.as_ref().is_some_and(|running| running.committed) {
+                // Nothing else happens meanwhile: wait on the storage thread, not on the clock.
+                let done = self.store.wait();
+                let ok = done.result.is_ok();
+                if let Err(error) = &done.result {
+                    tracing::warn!("Checkpoint failed: {error}");
+                }
+                self.finished(server, ok);
+            } else if self.running.is_some() {
+                std::thread::yield_now();
+            }
+        }
+        if self.past.count > before { Ok(()) } else { Err("the checkpoint failed".into()) }
+    }
+}
+
+fn offer(checkpoint: &store::Checkpoint, change: Change) -> Result<(), Change> {
+    match change {
+        Change::Page { space, page, bytes } => {
+            let back = checkpoint.put_page(space, page, bytes);
+            back.map_err(|store::Full(bytes)| Change::Page { space, page, bytes })
+        }
+        Change::Blob { space, blob, bytes } => {
+            let back = checkpoint.put_blob(space, blob, bytes.to_vec());
+            back.map_err(|_| Change::Blob { space, blob, bytes })
+        }
+        Change::Drop(dropped) => {
+            let back = match dropped {
+                Dropped::Page { space, page } => checkpoint.drop_page(space, page),
+                Dropped::Blob { space, blob } => checkpoint.drop_blob(space, blob),
+                Dropped::Space { space } => checkpoint.drop_space(space),
+            };
+            back.map_err(|_| Change::Drop(dropped))
+        }
+    }
+}
+
+fn to_record(history: &History, epoch: Epoch, data_generation: u64) -> store::History {
+    let second = history.second_repl_offset();
+    store::History {
+        replid: history.id(),
+        replid2: history.second_id(),
+        second_offset: u64::try_from(second).ok().map(Offset),
+        former: history.former().iter().map(|former| (former.id, former.end)).collect(),
+        epoch,
+        data_generation,
+    }
+}
+
+fn from_record(record: &store::History) -> History {
+    let former = record.former.iter().map(|&(id, end)| Former { id, end }).collect();
+    History::recovered(record.replid, former)
+}
+
+/// What a start found on the disk, before the log is replayed.
+pub struct Found {
+    pub keyspace: Keyspace,
+    pub stream: Stream,
+    pub record: store::History,
+}
+
+/// Reads the checkpoint's pages.
+pub fn load(recovery: &Recovery, databases: usize, seed: [u64; 4], backlog_bytes: u64) -> Result<Found, String> {
+    let origin = recovery.origin();
+    let record = recovery.history();
+    let mut keyspace = match recovery.manifest() {
+        None => Keyspace::new(databases, seed),
+        Some(manifest) => {
+            let of_keyspace = bincode::deserialize(&manifest.keyspace)
+                .map_err(|error| format!("the checkpoint's manifest does not describe a keyspace: {error}"))?;
+            let mut loader = Loader::new(&of_keyspace).map_err(|error| error.to_string())?;
+            let mut fault: Option<StoreError> = None;
+            for page in recovery.pages() {
+                let (_, _, bytes) = page.map_err(|error| error.to_string())?;
+                let loaded = loader.page(&bytes, |space, blob| match recovery.blob(space, blob) {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        fault = Some(error);
+                        None
+                    }
+                });
+                if let Some(error) = fault.take() {
+                    return Err(error.to_string());
+                }
+                loaded.map_err(|error| error.to_string())?;
+            }
+            loader.finish().map_err(|error| error.to_string())?
+        }
+    };
+    keyspace.grow_databases(databases);
+    let mut stream = Stream::new(from_record(&record), origin.offset, backlog_bytes);
+    stream.set_selected(Some(origin.db));
+    Ok(Found { keyspace, stream, record })
+}
+
+/// What replaying the log did.
+#[derive(Debug)]
+pub struct Replayed {
+    pub end: Offset,
+    pub db: u32,
+    pub record: store::History,
+    pub bytes: u64,
+    pub cut: Option<String>,
+}
+
+/// Replays the log from the checkpoint's offset to its end, giving each record's bytes to `apply`.
+pub fn replay(
+    recovery: &mut Recovery,
+    mut record: store::History,
+    mut apply: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<Replayed, String> {
+    let mut total = 0;
+    while let Some(entry) = recovery.next_entry().map_err(|error| error.to_string())? {
+        match entry {
+            Entry::Stream { bytes, offset, .. } => {
+                total += bytes.len() as u64;
+                apply(bytes).map_err(|why| format!("the log's record at offset {offset} can't be applied: {why}"))?;
+            }
+            Entry::History { change, .. } => record = change.history,
+        }
+    }
+    let end = recovery.end().expect("the log was read to its end");
+    let cut = recovery.cut().map(ToString::to_string);
+    Ok(Replayed { end, db: recovery.db(), record, bytes: total, cut })
+}
+
+/// The recovered stream, standing at the log's end.
+pub fn stand(replayed: &Replayed, backlog_bytes: u64) -> Stream {
+    let mut stream = Stream::new(from_record(&replayed.record), replayed.end, backlog_bytes);
+    stream.set_selected(Some(replayed.db));
+    stream
+}
+
+/// The stream of a first start.
+pub fn first(id: ReplId, backlog_bytes: u64) -> Stream {
+    Stream::new(History::blank(id), Offset(0), backlog_bytes)
+}
