@@ -1,0 +1,105 @@
+//! Carries out what handlers asked for, behind the turn.
+
+use super::world::World;
+use super::{links, stop};
+use crate::command::{Ask, Blocked, Slot};
+use crate::config::LogLevel;
+use crate::runtime::logging::{self, Verbosity};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Everything that is asked for, in order.
+pub fn perform(world: &Rc<World>) {
+    let asks = std::mem::take(&mut world.server.borrow_mut().asks);
+    for ask in asks {
+        one(world, ask);
+    }
+    links::perform(world);
+}
+
+fn one(world: &Rc<World>, ask: Ask) {
+    match ask {
+        Ask::Close(slot) => world.close(slot),
+        Ask::Shutdown { slot, save, now, force } => stop::begin(world, stop::Request { slot, save, now, force }),
+        Ask::ShutdownAborted => stop::abort(world),
+        Ask::Checkpoint { waiting } => {
+            world.disk.borrow_mut().want_checkpoint(waiting);
+            world.disk_bell.notify_one();
+        }
+        Ask::Replication => {} // links::perform comes behind
+        Ask::BecameReplica(slot) => links::became_replica(world, slot),
+        Ask::Configured(names) => configured(world, &names),
+        Ask::Sleep(span) => {
+            #[expect(clippy::disallowed_methods, reason = "DEBUG SLEEP is to stop the loop")]
+            std::thread::sleep(Duration::from_millis(span.0.max(0) as u64));
+        }
+        Ask::Reload { slot } => reload(world, slot),
+        Ask::NewHistory { replid } => {
+            let mut server = world.server.borrow_mut();
+            server.change_history(replid);
+        }
+        Ask::Die => std::process::abort(),
+        Ask::Blocked(slot) => blocked(world, slot),
+        Ask::PauseChanged => {
+            let paused: Vec<Slot> = {
+                let server = world.server.borrow();
+                let is_paused = |blocked: &Option<Blocked>| matches!(blocked, Some(Blocked::Paused { .. }));
+                server.clients.iter().filter(|(_, client)| is_paused(&client.blocked)).map(|(slot, _)| slot).collect()
+            };
+            for slot in paused {
+                blocked(world, slot);
+            }
+            world.clock_bell.notify_one();
+        }
+    }
+}
+
+/// A client was blocked or its block was lifted.
+fn blocked(world: &Rc<World>, slot: Slot) {
+    let lifted = {
+        let mut server = world.server.borrow_mut();
+        world.tick(&mut server);
+        server.retry_blocked(slot);
+        server.clients.get(slot).is_some_and(|client| client.blocked.is_none())
+    };
+    match lifted {
+        true => world.resume(slot),
+        false => world.clock_bell.notify_one(),
+    }
+}
+
+/// DEBUG RELOAD: a checkpoint of what is there, which the keyspace is then read from.
+fn reload(world: &Rc<World>, slot: Slot) {
+    let result = {
+        let mut server = world.server.borrow_mut();
+        world.disk.borrow_mut().checkpoint_and_wait(&mut server)
+    };
+    world.server.borrow_mut().answer_saved(slot, result.as_ref().map(|_| ()).map_err(String::as_str));
+    world.turn.notify_one();
+}
+
+/// Directives that need more than their new value.
+fn configured(world: &Rc<World>, names: &[&'static str]) {
+    let mut server = world.server.borrow_mut();
+    let settings = server.config.settings.clone();
+    for &name in names {
+        match name {
+            "loglevel" => logging::set_verbosity(verbosity(settings.loglevel)),
+            "repl-backlog-size" => server.stream.resize_backlog(settings.repl_backlog_size),
+            "appendonly" => world.disk.borrow_mut().switch_log(&mut server, settings.appendonly),
+            _ => {}
+        }
+    }
+    links::configure(&mut server);
+}
+
+/// The directive's word as the log's own.
+pub fn verbosity(level: LogLevel) -> Verbosity {
+    match level {
+        LogLevel::Debug => Verbosity::Debug,
+        LogLevel::Verbose => Verbosity::Verbose,
+        LogLevel::Notice => Verbosity::Notice,
+        LogLevel::Warning => Verbosity::Warning,
+        LogLevel::Nothing => Verbosity::Nothing,
+    }
+}

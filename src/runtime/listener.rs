@@ -1,0 +1,136 @@
+//! Listening sockets, and the way in: protected mode, `maxclients`, keepalive.
+
+use super::world::World;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password \
+is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
+connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode \
+sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same \
+host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG \
+REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis \
+configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started \
+the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication \
+password for the default user. NOTE: You only need to do one of the above things in order for the server to start \
+accepting connections from the outside.\r\n";
+
+/// Binds a port on every address of `bind` (`*` is IPv4, `::*` IPv6, a leading `-` forgives a missing one).
+/// The error names the address and the system's reason.
+pub fn bind(addresses: &[String], port: u16, backlog: i64) -> Result<Vec<std::net::TcpListener>, String> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let (optional, plain) = match address.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, address.as_str()),
+        };
+        let ip = match plain {
+            "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            "::*" | "::" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            other => match other.parse() {
+                Ok(ip) => ip,
+                Err(_) => std::net::ToSocketAddrs::to_socket_addrs(&(other, port))
+                    .ok()
+                    .and_then(|mut all| all.next())
+                    .map(|found| found.ip())
+                    .ok_or_else(|| format!("Could not create server TCP listening socket {plain}:{port}: no such address"))?,
+            },
+        };
+        match listen(SocketAddr::new(ip, port), backlog) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                let missing = matches!(
+                    error.raw_os_error(),
+                    Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT)
+                );
+                if optional && missing {
+                    continue;
+                }
+                let reason = match error.raw_os_error() {
+                    Some(libc::EADDRINUSE) => "bind: Address already in use".to_string(),
+                    _ => format!("bind: {error}"),
+                };
+                return Err(format!("Could not create server TCP listening socket {plain}:{port}: {reason}"));
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+fn listen(address: SocketAddr, backlog: i64) -> std::io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog.clamp(1, 65535) as i32)?;
+    Ok(socket.into())
+}
+
+/// Accepts connections for as long as the node runs.
+pub async fn accept(world: Rc<World>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => enter(&world, stream, peer),
+            Err(error) => {
+                tracing::warn!("Accepting client connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn enter(world: &Rc<World>, stream: TcpStream, peer: SocketAddr) {
+    let (refusal, keepalive) = {
+        let mut server = world.server.borrow_mut();
+        let settings = &server.config.settings;
+        let open = !settings.protected_mode || !settings.requirepass.is_empty() || is_loopback(peer.ip());
+        let full = server.clients.len() as i64 >= settings.maxclients;
+        let keepalive = settings.tcp_keepalive;
+        let refusal = match (open, full) {
+            (false, _) => Some(PROTECTED),
+            (true, true) => Some("-ERR max number of clients reached\r\n"),
+            (true, false) => None,
+        };
+        server.stats.connections_rejected += u64::from(refusal.is_some());
+        (refusal, keepalive)
+    };
+    if let Some(text) = refusal {
+        tokio::task::spawn_local(async move {
+            let mut stream = stream;
+            let _ = stream.write_all(text.as_bytes()).await;
+        });
+        return;
+    }
+    prepare(&stream, keepalive);
+    let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let fd = stream.as_raw_fd();
+    let connection = world.adopt(stream, peer.to_string(), local, fd);
+    tokio::task::spawn_local(connection.serve(world.clone()));
+}
+
+/// What every socket of ours gets: no delay, and keepalive every `keepalive_s` seconds (0: none).
+pub fn prepare(stream: &TcpStream, keepalive_s: i64) {
+    let _ = stream.set_nodelay(true);
+    if let Ok(seconds @ 1..) = u64::try_from(keepalive_s) {
+        let probe = TcpKeepalive::new()
+            .with_time(Duration::from_secs(seconds))
+            .with_interval(Duration::from_secs((seconds / 3).max(1)))
+            .with_retries(3);
+        let _ = SockRef::from(stream).set_tcp_keepalive(&probe);
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
+    }
+}

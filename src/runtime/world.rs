@@ -1,0 +1,160 @@
+//! What the tasks of a node share: the state, the disk, the connections, and the bell that ends a turn.
+//!
+//! All of it lives on one thread; nothing is borrowed across an await.
+
+use super::clock;
+use super::connection::{Connection, Sent};
+use super::disk::Disk;
+use super::links::Links;
+use crate::base::limits::READ_BUFFER_BYTES;
+use crate::command::{Closing, Kind, Server, Slot};
+use crate::resp;
+use crate::session;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use tokio::sync::Notify;
+
+/// Bytes of output that a client may leave unread before it is closed, where no limit is configured.
+const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
+
+/// See the module.
+pub struct World {
+    pub server: RefCell<Server>,
+    pub disk: RefCell<Disk>,
+    pub links: RefCell<Links>,
+    pub read_buffer: RefCell<Box<[u8]>>,
+    pub args: RefCell<resp::Args>,
+    /// Rung by whoever executed something; the turn ends behind all tasks that are ready.
+    pub turn: Notify,
+    /// Rung when the store's threads have something to tell.
+    pub disk_bell: std::sync::Arc<Notify>,
+    /// Rung when a deadline may have moved (a blocked client, a replication link).
+    pub clock_bell: Notify,
+    /// Set once: the process ends with this status.
+    pub exit: Cell<Option<i32>>,
+    pub exit_bell: Notify,
+    connections: RefCell<Vec<Option<Rc<Connection>>>>,
+}
+
+impl World {
+    pub fn new(server: Server, disk: Disk, disk_bell: std::sync::Arc<Notify>) -> Rc<Self> {
+        Rc::new(World {
+            server: RefCell::new(server),
+            disk: RefCell::new(disk),
+            links: RefCell::new(Links::default()),
+            read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
+            args: RefCell::new(resp::Args::default()),
+            turn: Notify::new(),
+            disk_bell,
+            clock_bell: Notify::new(),
+            exit: Cell::new(None),
+            exit_bell: Notify::new(),
+            connections: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// Writes the time into the state; every task does so before it executes anything.
+    pub fn tick(&self, server: &mut Server) {
+        server.wall = clock::wall();
+        server.mono = clock::mono();
+        server.last_tick = clock::micros();
+    }
+
+    /// The process is to end.
+    pub fn stop(&self, status: i32) {
+        if self.exit.get().is_none() {
+            self.exit.set(Some(status));
+        }
+        self.exit_bell.notify_waiters();
+        self.exit_bell.notify_one();
+    }
+
+    // ------------------------------------------------------------------ connections
+
+    /// Takes a new connection in; its task is to be started by the caller.
+    pub fn adopt(&self, stream: tokio::net::TcpStream, addr: String, laddr: String, fd: i32) -> Rc<Connection> {
+        let mut server = self.server.borrow_mut();
+        self.tick(&mut server);
+        let slot = server.connect(Kind::Normal, addr, laddr, fd);
+        server.stats.connections += 1;
+        let connection = Rc::new(Connection::new(slot, stream));
+        let mut connections = self.connections.borrow_mut();
+        if connections.len() <= slot {
+            connections.resize_with(slot + 1, || None);
+        }
+        connections[slot] = Some(connection.clone());
+        connection
+    }
+
+    /// The connection of a client, if it has one.
+    pub fn connection(&self, slot: Slot) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(slot).cloned().flatten()
+    }
+
+    /// The connection is over: nothing names it any more.
+    pub fn forget(&self, connection: &Connection) {
+        let slot = connection.slot;
+        self.connections.borrow_mut()[slot] = None;
+        let mut server = self.server.borrow_mut();
+        let id = server.clients.get(slot).map(|client| (client.kind, client.id));
+        self.tick(&mut server);
+        if let Some((Kind::Replica, id)) = id {
+            self.links.borrow_mut().gone(&mut server, id);
+        }
+        server.disconnect(slot);
+        self.turn.notify_one();
+    }
+
+    /// Sends what may be sent of a client's output, and ends the connection where that was the last of it.
+    pub fn send(&self, connection: &Connection) {
+        let mut server = self.server.borrow_mut();
+        let server = &mut *server;
+        let Some(client) = server.clients.get_mut(connection.slot) else { return };
+        let mut sent = Sent::All;
+        if client.cleared > 0 {
+            let (bytes, how) = connection.send(&client.out[..client.cleared]);
+            server.stats.net_out += bytes as u64;
+            client.bytes_out += bytes as u64;
+            sent = how;
+            if bytes == client.out.len() {
+                client.out.clear();
+                client.out.shrink_to(OUTPUT_KEPT_BYTES);
+            } else {
+                client.out.drain(..bytes);
+            }
+            client.cleared -= bytes;
+        }
+        match sent {
+            Sent::Broken => connection.end(),
+            Sent::Blocked => {}
+            Sent::All if client.closing.is_some() && client.out.is_empty() => connection.end(),
+            Sent::All if client.kind == Kind::Replica && client.out.is_empty() => {
+                let id = client.id;
+                self.links.borrow_mut().send(server, connection, id);
+            }
+            Sent::All => {}
+        }
+    }
+
+    /// A client's block was lifted: what it has sent meanwhile is executed.
+    pub fn resume(&self, slot: Slot) {
+        let mut server = self.server.borrow_mut();
+        self.tick(&mut server);
+        session::input(&mut server, slot, &[], &mut self.args.borrow_mut());
+        drop(server);
+        self.turn.notify_one();
+    }
+
+    /// Ends a client's connection now, or behind its replies.
+    pub fn close(&self, slot: Slot) {
+        let Some(connection) = self.connection(slot) else { return };
+        let mut server = self.server.borrow_mut();
+        let Some(client) = server.clients.get_mut(slot) else { return };
+        if client.closing == Some(Closing::Now) || client.out.is_empty() {
+            connection.end();
+        } else {
+            server.touch(slot);
+            self.turn.notify_one();
+        }
+    }
+}
