@@ -142,6 +142,11 @@ impl Feed {
         }
     }
 
+    /// There is no log: nothing waits for it.
+    pub fn logged_all(&mut self) {
+        self.logged(self.pending.len(), self.changes.len());
+    }
+
     /// Gives up what waits: it belongs to a keyspace that a full copy has replaced.
     pub fn discard(&mut self) {
         assert!(self.unit.is_empty(), "inside a unit");

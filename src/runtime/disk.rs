@@ -9,10 +9,16 @@ use super::clock;
 use crate::base::{Epoch, Millis, Offset, ReplId};
 use crate::command::feed::Piece;
 use crate::command::{Server, Slot};
-use crate::keyspace::{Change, Dropped, Keyspace, Loader, Slice};
+use crate::keyspace::{self, Change, Dropped, Keyspace, Loader, Slice};
 use crate::replication::{Durable, Former, History, Stream};
-use crate::store::{self, Entry, LogError, Recovery, State, Store, StoreError};
+use crate::store::{self, Entry, Image, LogError, Recovery, State, Store, StoreError};
 use std::collections::{BTreeMap, VecDeque};
+
+/// The version of Redis that a node stands for (`redis_version`, `redis-ver`).
+pub const REDIS_VERSION: &str = "7.2.4";
+
+/// What is done with a checkpoint's image, on the storage thread; the manifest tells which space is which database.
+pub type CopyVisit = Box<dyn FnOnce(Result<keyspace::Manifest, String>, Result<Image<'_>, StoreError>) + Send>;
 
 /// Bytes of pages that one slice of a checkpoint may serialise: well under a millisecond.
 const SLICE_BYTES: usize = 256 * 1024;
@@ -42,6 +48,7 @@ struct Running {
     /// Clients that wait for it (SAVE).
     waiting: Vec<Slot>,
     dirty_before: u64,
+    manifest: keyspace::Manifest,
 }
 
 /// The last checkpoint, for INFO and for the next one's date.
@@ -66,14 +73,30 @@ pub struct Disk {
     /// The epoch obeyed and the data generation, which the history records carry.
     epoch: Epoch,
     data_generation: u64,
-    /// The log was off when the last checkpoint was taken, or the fault of this generation is latched.
+    /// Copies that are made from the next checkpoint.
+    copies: Vec<CopyVisit>,
+    /// A full copy has replaced everything in memory: what its checkpoint says, until it is current.
+    adopting: Option<State>,
+    adopted: bool,
+    /// The fault that was told last, so that it is told once.
     last_trouble: Option<String>,
 }
 
 impl Disk {
     pub fn new(store: Store, epoch: Epoch, data_generation: u64) -> Self {
         let past = Past { last_save: clock::wall(), last_ok: true, last_took_s: -1, count: 0, began: None };
-        Disk { store, running: None, wanted: None, past, epoch, data_generation, last_trouble: None }
+        Disk {
+            store,
+            running: None,
+            wanted: None,
+            past,
+            epoch,
+            data_generation,
+            copies: Vec::new(),
+            adopting: None,
+            adopted: false,
+            last_trouble: None,
+        }
     }
 
     /// The history as the store keeps it.
@@ -126,6 +149,9 @@ impl Disk {
 
     /// Tells the stream what is in the log, and what is on the disk.
     pub fn release(&self, server: &mut Server) {
+        if self.adopting.is_some() || self.adopted {
+            return; // the log is of another history than the stream, for a moment
+        }
         let durable = match self.store.log() {
             Some(log) => {
                 server.stream.release(log.end().min(server.stream.end()));
@@ -196,6 +222,54 @@ impl Disk {
         self.wanted.get_or_insert_default().extend(waiting);
     }
 
+    /// A checkpoint begins now, and its image is shown to `visit` when it is current.
+    pub fn copy(&mut self, server: &mut Server, visit: CopyVisit) {
+        self.give_up(server);
+        self.want_checkpoint(None);
+        self.copies.push(visit);
+        self.begin(server);
+    }
+
+    /// A full copy has taken the place of the keyspace: a new log generation, and a checkpoint of it all. Until that is
+    /// current a restart finds what was there before.
+    pub fn begin_generation(&mut self, server: &mut Server, id: ReplId, at: Offset, db: u32) -> Result<(), StoreError> {
+        self.give_up(server);
+        let state = State {
+            offset: at,
+            db,
+            history: to_record(&History::blank(id), self.epoch, self.data_generation),
+            keyspace: Vec::new(),
+            extra: BTreeMap::new(),
+        };
+        self.adopting = Some(state);
+        self.want_checkpoint(None);
+        if self.store.log().is_some() {
+            self.store.new_generation(store::Origin { replid: id, offset: at, db, genesis: false })?;
+        }
+        self.begin(server);
+        Ok(())
+    }
+
+    /// Whether the checkpoint of a full copy has become current since the last question.
+    pub fn take_adopted(&mut self) -> bool {
+        std::mem::take(&mut self.adopted)
+    }
+
+    /// CONFIG SET appendonly.
+    pub fn switch_log(&mut self, server: &mut Server, on: bool) {
+        match on {
+            true if self.store.log().is_none() => self.renew(server),
+            false if self.store.log().is_some() => {
+                self.give_up(server);
+                self.store.log_off();
+                self.want_checkpoint(None);
+                tracing::info!("The log is off: a crash loses what the last checkpoint does not hold.");
+            }
+            _ => {}
+        }
+        self.release(server);
+    }
+
     /// Whether one is under way or asked for.
     pub fn checkpointing(&self) -> bool {
         self.running.is_some() || self.wanted.is_some()
@@ -257,13 +331,14 @@ impl Disk {
         let waiting = self.wanted.take().unwrap_or_default();
         let ticket = self.store.checkpoint().begin();
         let manifest = server.keyspace.checkpoint_begin();
-        let state = State {
+        let state = self.adopting.clone().unwrap_or_else(|| State {
             offset: server.stream.end(),
             db: server.stream.selected().unwrap_or(0),
             history: self.record(server.stream.history()),
-            keyspace: bincode::serialize(&manifest).expect("plain data"),
+            keyspace: Vec::new(),
             extra: BTreeMap::new(),
-        };
+        });
+        let state = State { keyspace: bincode::serialize(&manifest).expect("plain data"), ..state };
         self.past.began = Some(clock::mono());
         self.running = Some(Running {
             ticket,
@@ -273,6 +348,7 @@ impl Disk {
             committed: false,
             waiting,
             dirty_before: server.dirty,
+            manifest,
         });
     }
 
@@ -309,12 +385,23 @@ impl Disk {
             server.dirty = server.dirty.saturating_sub(running.dirty_before);
             self.past.last_save = clock::wall();
             self.past.count += 1;
+            self.adopted |= self.adopting.take().is_some();
         } else {
             server.keyspace.checkpoint_abort();
         }
         self.past.last_ok = ok;
         let began = self.past.began.take().unwrap_or_default();
         self.past.last_took_s = clock::mono().since(began).seconds();
+        for visit in std::mem::take(&mut self.copies) {
+            let manifest = running.manifest.clone();
+            self.store.checkpoint().visit(Box::new(move |image| {
+                let manifest = if ok { Ok(manifest) } else { Err("the checkpoint failed".to_string()) };
+                visit(manifest, image);
+            }));
+        }
+        if !ok && self.adopting.is_some() {
+            self.want_checkpoint(None);
+        }
         for slot in running.waiting {
             let reply = if ok { Ok(()) } else { Err("ERR the checkpoint could not be written, see the log") };
             server.answer_saved(slot, reply);

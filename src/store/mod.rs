@@ -44,7 +44,7 @@ mod recover;
 #[cfg(test)]
 mod torture;
 
-pub use checkpoint::{Checkpoint, CheckpointInfo, Done, Finished, Full, Manifest, Watchdog, Work};
+pub use checkpoint::{Checkpoint, CheckpointInfo, Done, Finished, Full, Image, Manifest, Visit, Watchdog, Work};
 pub use error::{LogError, StoreError};
 pub use history::{History, HistoryChange};
 pub use log::{Cut, Entry, Log, LogInfo, LogReader, Origin, SyncCost, SyncHandle};

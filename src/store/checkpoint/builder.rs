@@ -127,6 +127,14 @@ impl Builder {
         Ok(pages)
     }
 
+    /// Shows the current checkpoint.
+    pub fn visit(&mut self, visit: super::Visit) {
+        match self.open() {
+            Ok(pages) => visit(Ok(super::Image { pages: &*pages, contents: &self.contents })),
+            Err(error) => visit(Err(error)),
+        }
+    }
+
     /// Forgets a database that failed: what it holds is read again before the next checkpoint.
     pub fn fault(&mut self) {
         self.pages = None;

@@ -17,6 +17,7 @@
 //! Why pages and not keys: one sled entry a key costs 30 to 70 times the time of packed pages, and gigabytes of memory.
 
 pub(super) mod builder;
+mod image;
 pub(super) mod manifest;
 #[cfg(test)]
 pub(super) mod memory;
@@ -26,6 +27,7 @@ mod reading;
 mod tests;
 
 pub use builder::Work;
+pub use image::{Image, Visit};
 pub use manifest::Manifest;
 pub use reading::PageReader;
 
@@ -94,6 +96,7 @@ enum Job {
     DropSpace(u32),
     Commit(Box<Manifest>, Option<SyncHandle>),
     Abort,
+    Visit(Visit),
 }
 
 impl Job {
@@ -199,11 +202,16 @@ impl Checkpoint {
         self.queue.push(Job::Commit(Box::new(manifest), sync));
     }
 
+    /// Shows the current checkpoint to `visit`, on the storage thread, behind what has been given to it so far.
+    pub fn visit(&self, visit: Visit) {
+        self.queue.push(Job::Visit(visit));
+    }
+
     /// Gives up the checkpoint under way; no [`Done`] comes for it.
     pub fn abort(&self) {
         let mut state = self.queue.state.lock();
-        state.jobs.clear();
-        state.bytes = 0;
+        state.jobs.retain(|job| matches!(job, Job::Visit(_)));
+        state.bytes = state.jobs.iter().map(Job::weight).sum();
         drop(state);
         self.queue.push(Job::Abort);
     }
@@ -352,6 +360,10 @@ impl Worker {
                 self.ticket = None;
                 self.queue.state.lock().info.running = false;
                 self.builder.abort();
+                Ok(())
+            }
+            Job::Visit(visit) => {
+                self.builder.visit(visit);
                 Ok(())
             }
             // Jobs of a checkpoint that failed: its owner has been told.

@@ -1,0 +1,249 @@
+//! `regent node`: the parts put together, from the configuration to a clean end.
+//!
+//! Order: configuration, listening sockets (so that a port in use costs nothing), the store with its lock, the
+//! checkpoint and the log, then the loop. Clients are accepted from the moment on that the state is whole.
+
+use crate::base::{ReplId, RunId};
+use crate::command::{Kind, Origin, Parts, Save, Server};
+use crate::config::{Config, Role, ShutdownFlags, TitleVars, process_title};
+use crate::keyspace::Keyspace;
+use crate::runtime::process::{PidFile, Signals, Stop, daemonize, notify_ready, set_title};
+use crate::runtime::{self, StopRequest, World, clock, cron, disk, links, listener, logging, turn};
+use crate::session::StreamReader;
+use crate::store::{self, Opened, Options, Store, Wakers};
+use std::io::Read;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Runs a node with the arguments behind `regent node`; the exit status.
+pub fn run(args: &[String]) -> i32 {
+    logging::init();
+    let config = match Config::load(Role::Node, args, &mut StdIn) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return 1;
+        }
+    };
+    match start(config) {
+        Ok(status) => status,
+        Err(error) => {
+            tracing::warn!("{error}");
+            1
+        }
+    }
+}
+
+/// The standard input, read only where the configuration asks for it.
+struct StdIn;
+
+impl Read for StdIn {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        std::io::stdin().read(buffer)
+    }
+}
+
+fn start(config: Config) -> Result<i32, String> {
+    let settings = &config.settings;
+    if settings.daemonize {
+        daemonize()?;
+    }
+    logging::set_verbosity(runtime::verbosity(settings.loglevel));
+    logging::set_file(&settings.logfile).map_err(|error| format!("Can't open the log file {}: {error}", settings.logfile))?;
+    tracing::info!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
+    tracing::info!(
+        "Redis version={}, Regent version={}, bits=64, modified=0, pid={}, just started",
+        disk::REDIS_VERSION,
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    match config.file() {
+        Some(file) => tracing::info!("Configuration loaded from {}", file.display()),
+        None => tracing::warn!(
+            "Warning: no config file specified, using the default config. In order to specify a config file use regent \
+             node /path/to/redis.conf"
+        ),
+    }
+    let kept = config.kept_in_use();
+    if !kept.is_empty() {
+        tracing::info!("Directives without a meaning here, kept as they are: {}", kept.join(", "));
+    }
+    let listeners = match settings.port {
+        0 => Vec::new(),
+        port => listener::bind(&settings.bind, port, settings.tcp_backlog).map_err(|error| {
+            tracing::warn!("Warning: {error}");
+            format!("Failed listening on port {port} (tcp), aborting.")
+        })?,
+    };
+    show_title(&config);
+    let pidfile = match (settings.pidfile.as_str(), settings.daemonize) {
+        ("", true) => PidFile::write("/var/run/redis.pid"),
+        (path, _) => PidFile::write(path),
+    };
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let status = tokio::task::LocalSet::new().block_on(&tokio, serve(config, listeners))?;
+    drop(pidfile);
+    tokio.shutdown_background();
+    Ok(status)
+}
+
+fn show_title(config: &Config) {
+    let settings = &config.settings;
+    if !settings.set_proc_title {
+        return;
+    }
+    let address = match settings.bind.first().map(|first| first.trim_start_matches('-')) {
+        None | Some("*") => format!("*:{}", settings.port),
+        Some(address) => format!("{address}:{}", settings.port),
+    };
+    let vars = TitleVars {
+        title: "regent node",
+        listen_addr: &address,
+        server_mode: "",
+        port: settings.port,
+        tls_port: 0,
+        unixsocket: "",
+        config_file: &config.file().map(|file| file.display().to_string()).unwrap_or_default(),
+    };
+    if let Some(title) = process_title(&settings.proc_title_template, &vars) {
+        set_title(title.trim_end());
+    }
+}
+
+async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {
+    let mut signals = Signals::listen().map_err(|error| error.to_string())?;
+    tracing::info!("Server initialized");
+    let bell = Arc::new(Notify::new());
+    let (server, disk) = recover(config, &bell)?;
+    let replica = server.config.settings.replicaof.is_some();
+    logging::set_role(if replica { b'S' } else { b'M' });
+    let world = World::new(server, disk, bell);
+    tokio::task::spawn_local(turn::turns(world.clone()));
+    tokio::task::spawn_local(cron::beats(world.clone()));
+    tokio::task::spawn_local(cron::serve_disk(world.clone()));
+    for listener in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+        tokio::task::spawn_local(listener::accept(world.clone(), listener));
+    }
+    links::follow_configured(&world);
+    tracing::info!("Ready to accept connections tcp");
+    notify_ready();
+    loop {
+        if let Some(status) = world.exit.get() {
+            return Ok(status);
+        }
+        tokio::select! {
+            () = world.exit_bell.notified() => {}
+            stop = signals.next() => on_signal(&world, stop),
+        }
+    }
+}
+
+fn on_signal(world: &Rc<World>, stop: Stop) {
+    let flags = {
+        let mut server = world.server.borrow_mut();
+        if server.stopping {
+            tracing::warn!("You insist... exiting now.");
+            world.stop(1);
+            return;
+        }
+        world.tick(&mut server);
+        match stop {
+            Stop::Interrupt => {
+                tracing::warn!("Received SIGINT scheduling shutdown...");
+                server.config.settings.shutdown_on_sigint
+            }
+            Stop::Terminate => {
+                tracing::warn!("Received SIGTERM scheduling shutdown...");
+                server.config.settings.shutdown_on_sigterm
+            }
+        }
+    };
+    let save = match (flags.has(ShutdownFlags::SAVE), flags.has(ShutdownFlags::NOSAVE)) {
+        (true, _) => Save::Yes,
+        (_, true) => Save::No,
+        _ => Save::Default,
+    };
+    let (now, force) = (flags.has(ShutdownFlags::NOW), flags.has(ShutdownFlags::FORCE));
+    runtime::begin_stop(world, StopRequest { slot: None, save, now, force });
+}
+
+/// What the disk holds, as a server that stands where the node ended.
+fn recover(config: Config, bell: &Arc<Notify>) -> Result<(Server, disk::Disk), String> {
+    let settings = &config.settings;
+    let (for_log, for_checkpoint) = (bell.clone(), bell.clone());
+    let wakers =
+        Wakers { log: Arc::new(move || for_log.notify_one()), checkpoint: Arc::new(move || for_checkpoint.notify_one()) };
+    let options = Options { log: settings.appendonly, wakers, ..Options::default() };
+    let databases = settings.databases.max(1) as usize;
+    let backlog = settings.repl_backlog_size;
+    if !settings.appendonly {
+        tracing::info!("appendonly is off: after a crash a restart finds the last checkpoint, and resyncs in full.");
+    }
+    let dir = Path::new(&settings.dir).to_path_buf();
+    match store::open(&dir, options).map_err(|error| error.to_string())? {
+        Opened::Fresh(fresh) => {
+            let id = runtime::random_id(ReplId::from_random);
+            let origin = store::Origin { replid: id, offset: crate::base::Offset(0), db: 0, genesis: true };
+            let store = fresh.start(origin).map_err(|error| error.to_string())?;
+            let keyspace = Keyspace::new(databases, runtime::random_seed());
+            let server = new_server(config, keyspace, disk::first(id, backlog));
+            Ok(finish(server, store, &store::History::new(id)))
+        }
+        Opened::Recovered(mut recovery) => {
+            let began = clock::mono();
+            let bytes = recovery.bytes();
+            let found = disk::load(&recovery, databases, runtime::random_seed(), backlog)?;
+            let from = recovery.origin().offset;
+            let mut server = new_server(config, found.keyspace, found.stream);
+            let slot = server.connect(Kind::Stream, String::new(), String::new(), -1);
+            server.clients[slot].db = server.stream.selected().unwrap_or(0);
+            let mut reader = StreamReader::new(slot, Origin::Log);
+            let mut args = crate::resp::Args::default();
+            let replayed = disk::replay(&mut recovery, found.record, |bytes| {
+                reader.input(&mut server, bytes, &mut args).map_err(|error| error.to_string())
+            })?;
+            if reader.unfinished_bytes() > 0 {
+                return Err(format!("the log ends at offset {} inside a unit: it was not written by a node", replayed.end));
+            }
+            server.disconnect(slot);
+            server.stream = disk::stand(&replayed, backlog);
+            if let Some(cut) = &replayed.cut {
+                tracing::warn!("{cut}");
+            }
+            tracing::info!(
+                "Recovered {} keys at {}:{} (checkpoint at {from}, {} bytes of log behind it, {bytes} bytes in all) in {:.3} seconds",
+                server.keyspace.len(),
+                replayed.record.replid,
+                replayed.end,
+                replayed.bytes,
+                clock::mono().since(began).0 as f64 / 1000.0
+            );
+            let store = recovery.finish(replayed.end).map_err(|error| error.to_string())?;
+            Ok(finish(server, store, &replayed.record))
+        }
+    }
+}
+
+fn new_server(config: Config, keyspace: Keyspace, stream: crate::replication::Stream) -> Server {
+    Server::new(Parts {
+        config,
+        keyspace,
+        stream,
+        run_id: runtime::random_id(RunId::from_random),
+        fresh: runtime::random_id(ReplId::from_random),
+        wall: clock::wall(),
+        mono: clock::mono(),
+        ticks: clock::micros,
+    })
+}
+
+fn finish(mut server: Server, store: Store, record: &store::History) -> (Server, disk::Disk) {
+    let disk = disk::Disk::new(store, record.epoch, record.data_generation);
+    disk.release(&mut server);
+    server.dirty = 0;
+    server.stats = crate::command::Stats::default();
+    (server, disk)
+}

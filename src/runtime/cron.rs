@@ -1,0 +1,136 @@
+//! What happens by itself: expiry, deadlines of blocked clients, replication's timers, checkpoints, idle clients, rates.
+//!
+//! Two tasks. One sleeps until the next deadline, at most 100 ms; the other serves the store's threads when they call.
+
+use super::world::World;
+use super::{clock, links};
+use crate::base::Millis;
+use crate::command::{Closing, Kind, Server};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The longest sleep: rates and expiry are looked at as often.
+const BEAT: Millis = Millis(100);
+
+/// Keys that one slice of expiry may delete.
+const EXPIRE_KEYS: usize = 200;
+
+/// Beats for as long as the node runs.
+pub async fn beats(world: Rc<World>) {
+    let mut last_second = clock::mono().seconds();
+    let mut last_sample = clock::mono();
+    loop {
+        let wait = {
+            let server = world.server.borrow();
+            let now = clock::mono();
+            let next = [links::tick(&server), server.next_block_deadline(), server.pause.map(|pause| pause.until)];
+            let next = next.into_iter().flatten().min().unwrap_or(Millis::NEVER);
+            next.since(now).min(BEAT)
+        };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait.0.max(1) as u64)) => {}
+            () = world.clock_bell.notified() => {}
+        }
+        links::beat(&world);
+        let now = clock::mono();
+        {
+            let mut server = world.server.borrow_mut();
+            world.tick(&mut server);
+            server.retry_all_blocked();
+            if now.since(last_sample) >= BEAT {
+                sample(&mut server, now.since(last_sample));
+                last_sample = now;
+            }
+            if now.seconds() != last_second {
+                last_second = now.seconds();
+                every_second(&world, &mut server);
+            }
+        }
+        world.turn.notify_one();
+        expire(&world).await;
+    }
+}
+
+/// Deletes what has expired, in slices between which others are served.
+async fn expire(world: &Rc<World>) {
+    let deadline = clock::micros() + 25_000; // a quarter of the beat at most
+    loop {
+        let more = {
+            let mut server = world.server.borrow_mut();
+            world.tick(&mut server);
+            server.expire_due(EXPIRE_KEYS)
+        };
+        if !more || clock::micros() > deadline {
+            return;
+        }
+        world.turn.notify_one();
+        tokio::task::yield_now().await;
+    }
+}
+
+fn sample(server: &mut Server, elapsed: Millis) {
+    let stats = &mut server.stats;
+    stats.ops.sample(stats.commands, elapsed.0 as u64);
+    stats.input.sample(stats.net_in, elapsed.0 as u64);
+    stats.output.sample(stats.net_out, elapsed.0 as u64);
+}
+
+fn every_second(world: &Rc<World>, server: &mut Server) {
+    if server.config.settings.appendfsync == crate::config::AppendFsync::Everysec
+        && let Some(log) = world.disk.borrow().store.log()
+        && log.synced() < log.end()
+    {
+        log.sync_request();
+    }
+    let mut disk = world.disk.borrow_mut();
+    disk.tend(server);
+    if !disk.checkpointing() && disk.is_due(server) {
+        disk.want_checkpoint(None);
+        world.disk_bell.notify_one();
+    }
+    drop(disk);
+    close_idle(server);
+}
+
+/// `timeout`: clients that have asked for nothing for so long.
+fn close_idle(server: &mut Server) {
+    let timeout_s = server.config.settings.timeout;
+    if timeout_s == 0 {
+        return;
+    }
+    let now = server.mono;
+    let idle: Vec<_> = server
+        .clients
+        .iter()
+        .filter(|(_, client)| client.kind == Kind::Normal && client.blocked.is_none() && client.subscriptions() == 0)
+        .filter(|(_, client)| now.since(client.active).seconds() > timeout_s)
+        .map(|(slot, _)| slot)
+        .collect();
+    for slot in idle {
+        tracing::debug!(target: "verbose", "Closing idle client");
+        server.close(slot, Closing::Now);
+    }
+}
+
+/// Serves the store's threads: a checkpoint's slices, and what has ended.
+pub async fn serve_disk(world: Rc<World>) {
+    loop {
+        world.disk_bell.notified().await;
+        loop {
+            let more = {
+                let mut server = world.server.borrow_mut();
+                world.tick(&mut server);
+                world.disk.borrow_mut().advance(&mut server)
+            };
+            if world.disk.borrow_mut().take_adopted() {
+                links::adopt_copy(&world);
+            }
+            links::perform(&world);
+            world.turn.notify_one();
+            if !more {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

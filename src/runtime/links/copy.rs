@@ -1,0 +1,210 @@
+//! Full copies for replicas: a checkpoint, written as RDB into a file by the storage thread, sent to all who wait.
+
+use super::out::{Out, start};
+use super::{Links, step_source};
+use crate::base::{Millis, Offset, ReplId};
+use crate::keyspace::{PageReader, RecordValue};
+use crate::rdb::{Encoder, Origin, ValueRef};
+use crate::replication::source::{CopyId, Event, LinkId};
+use crate::runtime::world::World;
+use crate::runtime::{clock, disk};
+use crate::store::Image;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Bytes of RDB that are gathered before they are written to the file.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// A copy on its way out.
+#[derive(Default)]
+pub struct Outgoing {
+    /// Who is to be sent it.
+    links: Vec<LinkId>,
+    made: Option<(Arc<File>, u64)>,
+}
+
+/// Copies that were asked for begin as soon as all that was fed is in the log.
+pub fn begin_ordered(world: &Rc<World>) {
+    loop {
+        let copy = {
+            let mut links = world.links.borrow_mut();
+            let mut server = world.server.borrow_mut();
+            if links.ordered.is_empty() || server.feed.has_pending() || server.loading.is_some() {
+                return;
+            }
+            let copy = links.ordered.remove(0);
+            links.copies.insert(copy, Outgoing::default());
+            step_source(&mut server, Event::CopyBegan { copy });
+            copy
+        };
+        begin(world, copy);
+        // CopyBegan has made effects (the replies to those who wait): they are done by the caller's loop.
+    }
+}
+
+fn begin(world: &Rc<World>, copy: CopyId) {
+    let (at, id, db, wall, dir, used) = {
+        let server = world.server.borrow();
+        let stream = &server.stream;
+        let dir = std::path::PathBuf::from(&server.config.settings.dir);
+        (stream.end(), stream.history().id(), stream.selected().unwrap_or(0), server.wall, dir, 0)
+    };
+    let facts = Facts { id, at, db, wall, used };
+    let (told, hears) = tokio::sync::oneshot::channel();
+    {
+        let mut server = world.server.borrow_mut();
+        world.disk.borrow_mut().copy(
+            &mut server,
+            Box::new(move |manifest, image| {
+                let result = manifest.and_then(|manifest| {
+                    let image = image.map_err(|error| error.to_string())?;
+                    write(&dir, &facts, &manifest, &image).map_err(|error| format!("{}: {error}", dir.display()))
+                });
+                let _ = told.send(result);
+            }),
+        );
+    }
+    world.disk_bell.notify_one();
+    let world = world.clone();
+    tokio::task::spawn_local(async move {
+        let result = hears.await.unwrap_or_else(|_| Err("the storage thread has stopped".into()));
+        made(&world, copy, result);
+    });
+}
+
+fn made(world: &Rc<World>, copy: CopyId, result: Result<(File, u64), String>) {
+    let waiting = {
+        let mut links = world.links.borrow_mut();
+        let mut server = world.server.borrow_mut();
+        world.tick(&mut server);
+        match result {
+            Ok((file, length)) => {
+                tracing::info!("Copy for replicas made: {length} bytes");
+                step_source(&mut server, Event::CopyMade { copy });
+                let Some(outgoing) = links.copies.get_mut(&copy) else { return };
+                outgoing.made = Some((Arc::new(file), length));
+                outgoing.links.clone()
+            }
+            Err(error) => {
+                tracing::warn!("The copy for replicas failed: {error}");
+                step_source(&mut server, Event::CopyFailed { copy });
+                links.copies.remove(&copy);
+                Vec::new()
+            }
+        }
+    };
+    for link in waiting {
+        send(world, copy, link);
+    }
+    super::perform(world);
+}
+
+/// A link is to be sent this copy.
+pub fn attach(world: &Rc<World>, copy: CopyId, link: LinkId) {
+    let ready = {
+        let mut links = world.links.borrow_mut();
+        let Some(outgoing) = links.copies.get_mut(&copy) else { return };
+        outgoing.links.push(link);
+        outgoing.made.is_some()
+    };
+    if ready {
+        send(world, copy, link);
+    }
+}
+
+fn send(world: &Rc<World>, copy: CopyId, link: LinkId) {
+    let file = {
+        let links = world.links.borrow();
+        links.copies.get(&copy).and_then(|outgoing| outgoing.made.clone())
+    };
+    let Some((file, length)) = file else { return };
+    let chunk = format!("${length}\r\n").into_bytes();
+    start(world, link, Out::Copy { file, at: 0, length, chunk, sent: 0 });
+}
+
+/// Nobody wants it any more.
+pub fn abandon(world: &Rc<World>, copy: CopyId) {
+    world.links.borrow_mut().copies.remove(&copy);
+}
+
+/// A link has all of its copy; the file goes with the last one.
+pub fn sent(links: &mut Links, link: LinkId) {
+    for outgoing in links.copies.values_mut() {
+        outgoing.links.retain(|&other| other != link);
+    }
+    links.copies.retain(|_, outgoing| outgoing.made.is_none() || !outgoing.links.is_empty());
+}
+
+/// What the head of the file says.
+struct Facts {
+    id: ReplId,
+    at: Offset,
+    db: u32,
+    wall: Millis,
+    used: u64,
+}
+
+/// Writes the image as an RDB file that has no name: it goes with the last who reads it.
+fn write(
+    dir: &std::path::Path,
+    facts: &Facts,
+    manifest: &crate::keyspace::Manifest,
+    image: &Image<'_>,
+) -> Result<(File, u64), String> {
+    let path = dir.join(format!("temp-regent-copy-{}-{}.rdb", std::process::id(), clock::micros()));
+    let text = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut options = File::options();
+    let mut file = options.read(true).write(true).create_new(true).open(&path).map_err(text)?;
+    std::fs::remove_file(&path).map_err(text)?;
+    let (mut out, mut length) = (Vec::with_capacity(2 * WRITE_BYTES), 0);
+    let mut encoder = Encoder::new();
+    let stream = Some((facts.id, facts.at, facts.db));
+    let origin = Origin {
+        redis_version: disk::REDIS_VERSION,
+        created: facts.wall,
+        used_memory: facts.used,
+        stream,
+        aof_base: false,
+    };
+    encoder.header(&origin, &mut out);
+    let databases: BTreeMap<u32, u32> = (0u32..).zip(&manifest.spaces).map(|(db, &space)| (space, db)).collect();
+    let mut selected = None;
+    for page in image.pages() {
+        let (space, _, bytes) = page.map_err(|error| error.to_string())?;
+        let Some(&db) = databases.get(&space) else { continue };
+        let mut reader = PageReader::new(&bytes).map_err(|error| error.to_string())?;
+        while let Some(record) = reader.next_record().map_err(|error| error.to_string())? {
+            if selected != Some(db) {
+                encoder.select(db, 0, 0, &mut out);
+                selected = Some(db);
+            }
+            let digits;
+            let blob;
+            let value = match record.value {
+                RecordValue::Int(number) => {
+                    digits = number.to_string();
+                    digits.as_bytes()
+                }
+                RecordValue::Bytes(bytes) => bytes,
+                RecordValue::Blob { blob: id, .. } => {
+                    let bytes = image.blob(space, id).map_err(|error| error.to_string())?;
+                    blob = bytes.ok_or_else(|| format!("blob {id} of space {space} is missing"))?;
+                    &blob
+                }
+            };
+            encoder.item(record.key, record.deadline, ValueRef::String(value), &mut out);
+            if out.len() >= WRITE_BYTES {
+                length += out.len() as u64;
+                file.write_all(&out).map_err(text)?;
+                out.clear();
+            }
+        }
+    }
+    encoder.end(&mut out);
+    length += out.len() as u64;
+    file.write_all(&out).map_err(text)?;
+    Ok((file, length))
+}

@@ -1,0 +1,401 @@
+//! The connection to this node's master: lines of the handshake, then a full copy or the stream.
+//!
+//! One task reads; what the next bytes are, the core says ([`Sink::expects`](crate::replication::Sink)). A full copy is
+//! decoded as it comes into a keyspace of its own; the old one serves until the new one is whole, and is what a restart
+//! finds until a checkpoint of the new one is current: only then does the stream go on and is anything acknowledged.
+
+use super::{perform, step_sink};
+use crate::base::{Offset, ReplId};
+use crate::command::{Kind, Loading, Origin, Server};
+use crate::keyspace::Keyspace;
+use crate::rdb;
+use crate::replication::sink::{ConnId, Event, Expect};
+use crate::replication::{Bulk, Progress};
+use crate::runtime::world::World;
+use crate::runtime::{clock, listener, random_seed};
+use crate::session::StreamReader;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// What one connection to a master is.
+pub struct Upstream {
+    conn: ConnId,
+    stream: Option<Rc<TcpStream>>,
+    /// Ends the reading task, or makes it look again at what is expected.
+    bell: Rc<Notify>,
+    over: Rc<std::cell::Cell<bool>>,
+    copy: Option<Incoming>,
+    reader: Option<StreamReader>,
+    /// A copy was swapped in; its checkpoint is on the way.
+    loading: Option<(ConnId, u32)>,
+}
+
+/// A copy that is being received.
+struct Incoming {
+    bulk: Bulk,
+    decoder: rdb::Decoder,
+    keyspace: Keyspace,
+    db: u32,
+    stream_db: u32,
+    whole: bool,
+}
+
+/// Connects; the core is told how that went.
+pub fn connect(world: &Rc<World>, conn: ConnId, host: String, port: u16) {
+    let (bell, over) = (Rc::new(Notify::new()), Rc::new(std::cell::Cell::new(false)));
+    let upstream = Upstream {
+        conn,
+        stream: None,
+        bell: bell.clone(),
+        over: over.clone(),
+        copy: None,
+        reader: None,
+        loading: None,
+    };
+    if let Some(old) = world.links.borrow_mut().upstream.replace(upstream) {
+        old.end(&mut world.server.borrow_mut());
+    }
+    let world = world.clone();
+    tokio::task::spawn_local(async move {
+        let (keepalive, timeout_s) = {
+            let server = world.server.borrow();
+            (server.config.settings.tcp_keepalive, server.config.settings.repl_timeout)
+        };
+        let limit = Duration::from_secs(timeout_s.max(1) as u64);
+        let stream = match tokio::time::timeout(limit, TcpStream::connect((host.as_str(), port))).await {
+            Ok(Ok(stream)) => Rc::new(stream),
+            Ok(Err(error)) => return failed(&world, conn, &plain(&error)),
+            Err(_) => return failed(&world, conn, "Connection timed out"),
+        };
+        if over.get() {
+            return;
+        }
+        listener::prepare(&stream, keepalive);
+        if let Some(upstream) = &mut world.links.borrow_mut().upstream
+            && upstream.conn == conn
+        {
+            upstream.stream = Some(stream.clone());
+        }
+        tell(&world, Event::Connected { conn });
+        read(&world, conn, &stream, &bell, &over).await;
+    });
+}
+
+/// The system's words without Rust's `(os error 111)`.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_string()
+}
+
+fn failed(world: &Rc<World>, conn: ConnId, why: &str) {
+    tell(world, Event::ConnectFailed { conn, why });
+}
+
+fn tell(world: &Rc<World>, event: Event<'_>) {
+    {
+        let mut server = world.server.borrow_mut();
+        world.tick(&mut server);
+        step_sink(&mut server, event);
+    }
+    perform(world);
+    world.turn.notify_one();
+    world.clock_bell.notify_one();
+}
+
+/// Reads until the connection is over.
+async fn read(world: &Rc<World>, conn: ConnId, stream: &TcpStream, bell: &Notify, over: &std::cell::Cell<bool>) {
+    let mut kept: Vec<u8> = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        if over.get() {
+            return;
+        }
+        if !kept.is_empty() {
+            let used = take(world, conn, &kept);
+            kept.drain(..used);
+            if used > 0 {
+                tokio::task::yield_now().await;
+                continue;
+            }
+        }
+        // What cannot be taken now (the copy is being made current) is not read on: the master waits.
+        let paused = world.server.borrow().sink.expects(conn) == Expect::Nothing;
+        tokio::select! {
+            () = bell.notified() => continue,
+            ready = stream.readable(), if !paused => {
+                if ready.is_err() { return closed(world, conn, "read error") }
+            }
+        }
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return closed(world, conn, "Connection with master lost."),
+            Ok(count) => {
+                world.server.borrow_mut().stats.net_repl_in += count as u64;
+                kept.extend_from_slice(&buffer[..count]);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return closed(world, conn, &plain(&error)),
+        }
+    }
+}
+
+fn closed(world: &Rc<World>, conn: ConnId, why: &str) {
+    forget_reader(world);
+    tell(world, Event::Closed { conn, why });
+}
+
+fn forget_reader(world: &Rc<World>) {
+    if let Some(upstream) = &mut world.links.borrow_mut().upstream
+        && let Some(reader) = upstream.reader.take()
+    {
+        world.server.borrow_mut().disconnect(reader.slot());
+    }
+}
+
+/// Uses as much of `bytes` as can be used now; how much that is.
+fn take(world: &Rc<World>, conn: ConnId, bytes: &[u8]) -> usize {
+    let expects = world.server.borrow().sink.expects(conn);
+    match expects {
+        Expect::Nothing => 0,
+        Expect::Line => {
+            let Some(end) = memchr::memchr(b'\n', bytes) else { return 0 };
+            let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
+            tell(world, Event::Line { conn, line });
+            end + 1
+        }
+        Expect::Copy => take_copy(world, conn, bytes),
+        Expect::Stream => {
+            take_stream(world, conn, bytes);
+            bytes.len()
+        }
+    }
+}
+
+fn take_stream(world: &Rc<World>, conn: ConnId, bytes: &[u8]) {
+    let result = {
+        let mut links = world.links.borrow_mut();
+        let Some(upstream) = &mut links.upstream else { return };
+        let mut server = world.server.borrow_mut();
+        world.tick(&mut server);
+        let reader = upstream.reader.get_or_insert_with(|| reader(&mut server));
+        let result = reader.input(&mut server, bytes, &mut world.args.borrow_mut());
+        step_sink(&mut server, Event::Bytes { conn, bytes: bytes.len() as u64 });
+        if std::mem::take(&mut server.getack) {
+            step_sink(&mut server, Event::GetAck { conn });
+        }
+        result
+    };
+    if let Err(error) = result {
+        tracing::warn!("The master's stream is broken: {error}");
+        closed(world, conn, &error.to_string());
+        return;
+    }
+    perform(world);
+    world.turn.notify_one();
+}
+
+fn reader(server: &mut Server) -> StreamReader {
+    let slot = server.connect(Kind::Stream, String::new(), String::new(), -1);
+    server.clients[slot].db = server.stream.selected().unwrap_or(0);
+    StreamReader::new(slot, Origin::Master)
+}
+
+/// Writes to the master. What we say is short: a socket that takes none of it is a broken link.
+pub fn send(world: &Rc<World>, conn: ConnId, bytes: &[u8]) {
+    let stream = match &world.links.borrow().upstream {
+        Some(upstream) if upstream.conn == conn => upstream.stream.clone(),
+        _ => None,
+    };
+    let Some(stream) = stream else { return };
+    match stream.try_write(bytes) {
+        Ok(count) if count == bytes.len() => {}
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            tracing::debug!("The master does not read: an acknowledgement is left out");
+        }
+        _ => closed(world, conn, "write error"),
+    }
+}
+
+/// Ends the connection; nothing more is heard of it.
+pub fn close(world: &Rc<World>, conn: ConnId) {
+    let upstream = {
+        let mut links = world.links.borrow_mut();
+        match &links.upstream {
+            Some(upstream) if upstream.conn == conn => links.upstream.take(),
+            _ => None,
+        }
+    };
+    if let Some(upstream) = upstream {
+        upstream.end(&mut world.server.borrow_mut());
+    }
+}
+
+impl Upstream {
+    fn end(self, server: &mut Server) {
+        self.over.set(true);
+        self.bell.notify_one();
+        if let Some(reader) = self.reader {
+            server.disconnect(reader.slot());
+        }
+    }
+}
+
+/// The stream goes on: what follows are commands.
+pub fn stream(world: &Rc<World>, conn: ConnId) {
+    let mut links = world.links.borrow_mut();
+    let Some(upstream) = &mut links.upstream else { return };
+    if upstream.conn == conn {
+        upstream.bell.notify_one();
+    }
+}
+
+// ---------------------------------------------------------------------- the full copy
+
+/// A copy of the data at `at` follows.
+pub fn expect_copy(world: &Rc<World>, conn: ConnId, at: Offset) {
+    let mut links = world.links.borrow_mut();
+    let mut server = world.server.borrow_mut();
+    let Some(upstream) = links.upstream.as_mut().filter(|upstream| upstream.conn == conn) else { return };
+    let databases = server.config.settings.databases.max(1) as usize;
+    upstream.copy = Some(Incoming {
+        bulk: Bulk::default(),
+        decoder: rdb::Decoder::new(),
+        keyspace: Keyspace::new(databases, random_seed()),
+        db: 0,
+        stream_db: 0,
+        whole: false,
+    });
+    server.stats.sync_copies_received += 1;
+    tracing::debug!("A full copy at offset {at} follows");
+}
+
+fn take_copy(world: &Rc<World>, conn: ConnId, bytes: &[u8]) -> usize {
+    let mut used = 0;
+    let mut came = 0;
+    let outcome = {
+        let mut links = world.links.borrow_mut();
+        let copy = links.upstream.as_mut().and_then(|upstream| upstream.copy.as_mut());
+        let Some(copy) = copy else { return 0 };
+        let Incoming { bulk, decoder, .. } = copy;
+        let fed = bulk.feed(bytes, &mut |piece| {
+            came += piece.len() as u64;
+            decoder.push(piece);
+        });
+        match fed {
+            Ok((taken, progress)) => {
+                used = taken;
+                copy.decode().map(|()| progress)
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    match outcome {
+        Ok(Progress::Header(extent)) => tell(world, Event::CopyHeader { conn, extent }),
+        Ok(progress) => {
+            if came > 0 {
+                tell(world, Event::CopyBytes { conn, bytes: came });
+            }
+            if progress == Progress::Done {
+                received(world, conn);
+            }
+        }
+        Err(why) => {
+            let fresh = world.server.borrow().fresh;
+            tell(world, Event::CopyFailed { conn, why: &why, kept: true, fresh });
+        }
+    }
+    used
+}
+
+fn received(world: &Rc<World>, conn: ConnId) {
+    let whole = {
+        let links = world.links.borrow();
+        links.upstream.as_ref().and_then(|upstream| upstream.copy.as_ref()).is_some_and(|copy| copy.whole)
+    };
+    if whole {
+        tell(world, Event::CopyReceived { conn });
+    } else {
+        let fresh = world.server.borrow().fresh;
+        let why = "the copy ends before its end-of-file mark";
+        tell(world, Event::CopyFailed { conn, why, kept: true, fresh });
+    }
+}
+
+impl Incoming {
+    /// Puts what has come whole into the new keyspace.
+    fn decode(&mut self) -> Result<(), String> {
+        while let Some(event) = self.decoder.next().map_err(|error| error.to_string())? {
+            match event {
+                rdb::Event::SelectDb(db) => {
+                    self.db = db;
+                    self.keyspace.grow_databases(db as usize + 1);
+                }
+                rdb::Event::Aux { key, value } if key == b"repl-stream-db" => {
+                    let text = std::str::from_utf8(&value).unwrap_or_default();
+                    self.stream_db = text.parse().unwrap_or(0);
+                }
+                rdb::Event::Item(item) => {
+                    let rdb::Value::String(bytes) = &item.value;
+                    let key = self.keyspace.key(&item.key);
+                    self.keyspace.db_mut(self.db as usize).set_string(key, bytes, item.expire);
+                }
+                rdb::Event::Function(_) => return Err("the copy holds functions, which are not served here".into()),
+                rdb::Event::End => self.whole = true,
+                rdb::Event::Header { .. } | rdb::Event::Aux { .. } | rdb::Event::Sizes { .. } => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The copy came whole: it takes the place of everything, in memory now, and for a restart with its checkpoint.
+pub fn load_copy(world: &Rc<World>, conn: ConnId, id: ReplId, at: Offset) {
+    {
+        let mut links = world.links.borrow_mut();
+        let mut server = world.server.borrow_mut();
+        let Some(upstream) = links.upstream.as_mut().filter(|upstream| upstream.conn == conn) else { return };
+        let Some(copy) = upstream.copy.take() else { return };
+        let Incoming { keyspace, stream_db, .. } = copy;
+        world.disk.borrow_mut().give_up(&mut server);
+        let old = std::mem::replace(&mut server.keyspace, keyspace);
+        std::thread::spawn(move || drop(old));
+        server.feed.discard();
+        server.break_all_watches();
+        server.loading = Some(Loading { since: clock::wall(), bytes_total: 0, bytes_done: 0, from_master: true });
+        let begun = world.disk.borrow_mut().begin_generation(&mut server, id, at, stream_db);
+        server.loading = None;
+        upstream.loading = Some((conn, stream_db));
+        if let Err(error) = begun {
+            tracing::warn!("The full copy can't be made durable: {error}");
+        }
+    }
+    world.disk_bell.notify_one();
+}
+
+/// The checkpoint of a copy is current: the stream may go on.
+pub fn adopt_copy(world: &Rc<World>) {
+    let loaded = {
+        let mut links = world.links.borrow_mut();
+        links.upstream.as_mut().and_then(|upstream| upstream.loading.take())
+    };
+    if let Some((conn, db)) = loaded {
+        tell(world, Event::CopyLoaded { conn, db });
+        if let Some(upstream) = &world.links.borrow().upstream {
+            upstream.bell.notify_one();
+        }
+    }
+}
+
+/// The copy on its way is given up.
+pub fn discard_copy(world: &Rc<World>) {
+    if let Some(upstream) = &mut world.links.borrow_mut().upstream {
+        upstream.copy = None;
+    }
+}
+
+/// When the core wants to be woken next, if at all.
+pub fn tick(server: &Server) -> Option<crate::base::Millis> {
+    server.sink.wake_at()
+}
+

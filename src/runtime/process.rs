@@ -1,0 +1,127 @@
+//! The process as its supervisor sees it: title, pid file, going to the background, readiness, signals.
+
+use std::path::Path;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Sets the title that `ps` shows, over the memory of the arguments.
+///
+/// Linux keeps the arguments of a process in one block that ends at the environment; a title that is longer than the
+/// arguments is cut. (No maintained crate does this: they set the 15 bytes of the thread's name only, which is set too.)
+pub fn set_title(title: &str) {
+    let name: String = title.chars().take(15).collect();
+    let _ = std::fs::write("/proc/self/comm", name);
+    let Some((start, end)) = argument_block() else { return };
+    let room = end - start;
+    if room < 2 {
+        return;
+    }
+    let length = title.len().min(room - 1);
+    // SAFETY: the kernel says that the arguments of this process stand in [start, end), which is mapped and writable
+    // for as long as it runs; nothing else of this process reads them again (std has copied them at start).
+    unsafe {
+        let block = start as *mut u8;
+        std::ptr::write_bytes(block, 0, room);
+        std::ptr::copy_nonoverlapping(title.as_ptr(), block, length);
+    }
+}
+
+/// Fields 48 and 49 (arg_start, arg_end) of /proc/self/stat; the environment behind it is not touched.
+fn argument_block() -> Option<(usize, usize)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let behind_name = &stat[stat.rfind(')')? + 2..];
+    let mut fields = behind_name.split(' ').skip(45);
+    let start = fields.next()?.parse().ok()?;
+    let end = fields.next()?.parse().ok()?;
+    (start < end).then_some((start, end))
+}
+
+/// Writes the process id, for as long as the value lives.
+pub struct PidFile(Option<std::path::PathBuf>);
+
+impl PidFile {
+    /// An empty path writes none; a path that cannot be written is warned of, as Redis does.
+    pub fn write(path: &str) -> Self {
+        if path.is_empty() {
+            return PidFile(None);
+        }
+        match std::fs::write(path, format!("{}\n", std::process::id())) {
+            Ok(()) => PidFile(Some(Path::new(path).to_path_buf())),
+            Err(error) => {
+                tracing::warn!("Failed to write PID file: {path}: {error}");
+                PidFile(None)
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+            tracing::info!("Removing the pid file.");
+        }
+    }
+}
+
+/// Goes to the background. Before any thread is started.
+pub fn daemonize() -> Result<(), String> {
+    // SAFETY: called in main before any thread exists, so the child has the whole process.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        0 => {}
+        -1 => return Err(format!("fork: {}", std::io::Error::last_os_error())),
+        _ => std::process::exit(0),
+    }
+    // SAFETY: setsid, open and dup2 of /dev/null over the standard streams are plain system calls.
+    unsafe {
+        libc::setsid();
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+        if null >= 0 {
+            for fd in 0..3 {
+                libc::dup2(null, fd);
+            }
+            if null > 2 {
+                libc::close(null);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells systemd that the process is ready, where it listens.
+pub fn notify_ready() {
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+}
+
+/// SIGINT and SIGTERM.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+/// Which signal came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Interrupt,
+    Terminate,
+}
+
+impl Signals {
+    /// From now on they are ours; a broken pipe and a hang-up are none of our business.
+    pub fn listen() -> std::io::Result<Self> {
+        // SAFETY: setting a signal to be ignored has no precondition.
+        unsafe {
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        }
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.interrupt.recv() => Stop::Interrupt,
+            _ = self.terminate.recv() => Stop::Terminate,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A clean stop: SHUTDOWN and signals. Replicas that lag are waited for, the log is synced, a checkpoint is left.
+
+use super::clock;
+use super::world::World;
+use crate::base::Millis;
+use crate::command::{Pause, Save, Slot};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What was asked for.
+pub struct Request {
+    /// Who is told if it fails.
+    pub slot: Option<Slot>,
+    pub save: Save,
+    pub now: bool,
+    pub force: bool,
+}
+
+/// Stops the node, behind the wait for its replicas.
+pub fn begin(world: &Rc<World>, request: Request) {
+    let (wait, lagging) = {
+        let mut server = world.server.borrow_mut();
+        let end = server.stream.end();
+        let attached = server.source.attached();
+        let lagging = attached > 0 && server.source.acked_count(end) < attached;
+        let wait = server.config.settings.shutdown_timeout;
+        if !request.now && wait > 0 && lagging {
+            let until = clock::mono() + Millis(wait * 1000);
+            server.pause = Some(Pause { until, all: false });
+            server.stopping = true;
+        }
+        (wait, lagging)
+    };
+    if request.now || wait == 0 || !lagging {
+        return finish(world, &request);
+    }
+    tracing::info!("Waiting for replicas before shutting down (up to {wait} s)");
+    let world = world.clone();
+    tokio::task::spawn_local(async move {
+        let deadline = clock::mono() + Millis(wait * 1000);
+        loop {
+            {
+                let server = world.server.borrow();
+                if !server.stopping {
+                    return; // SHUTDOWN ABORT
+                }
+                let end = server.stream.end();
+                if server.source.acked_count(end) >= server.source.attached() || clock::mono() >= deadline {
+                    break;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        finish(&world, &request);
+    });
+}
+
+/// SHUTDOWN ABORT.
+pub fn abort(world: &Rc<World>) {
+    let mut server = world.server.borrow_mut();
+    server.stopping = false;
+    server.pause = None;
+    tracing::info!("Shutdown manually aborted.");
+    world.clock_bell.notify_one();
+}
+
+fn finish(world: &Rc<World>, request: &Request) {
+    let mut server = world.server.borrow_mut();
+    let mut disk = world.disk.borrow_mut();
+    tracing::warn!("User requested shutdown...");
+    disk.append(&mut server);
+    let settings = &server.config.settings;
+    let saves = match request.save {
+        Save::Yes => true,
+        Save::No => false,
+        Save::Default => settings.appendonly || !settings.save.is_empty(),
+    };
+    let mut failed = None;
+    if let Some(log) = disk.store.log() {
+        tracing::info!("Calling fsync() on the log.");
+        log.sync_request();
+        if let Err(error) = log.sync_wait() {
+            failed = Some(error.to_string());
+        }
+    }
+    if saves && failed.is_none() {
+        tracing::info!("Saving a checkpoint before exiting.");
+        failed = disk.checkpoint_and_wait(&mut server).err();
+    }
+    if let Some(why) = failed {
+        tracing::warn!("Error trying to save the DB, can't exit: {why}");
+        if !request.force {
+            server.stopping = false;
+            server.pause = None;
+            if let Some(slot) = request.slot {
+                server.answer_saved(slot, Err("ERR Errors trying to SHUTDOWN. Check logs."));
+            }
+            return;
+        }
+    }
+    tracing::warn!("Redis is now ready to exit, bye bye...");
+    drop((server, disk));
+    world.stop(0);
+}

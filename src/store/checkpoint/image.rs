@@ -1,0 +1,28 @@
+//! The current checkpoint, read on the storage thread while nothing can change it: what a full copy is made from.
+
+use super::PageReader;
+use super::manifest::{Contents, read_blob};
+use super::pages::Pages;
+use crate::store::error::StoreError;
+
+/// What is done with the image. It runs on the storage thread: checkpoints wait meanwhile.
+pub type Visit = Box<dyn FnOnce(Result<Image<'_>, StoreError>) + Send>;
+
+/// The checkpoint that is current.
+pub struct Image<'a> {
+    pub(super) pages: &'a dyn Pages,
+    pub(super) contents: &'a Contents,
+}
+
+impl Image<'_> {
+    /// All pages as (space, page, bytes), in order; each is checked.
+    pub fn pages(&self) -> impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>> + '_ {
+        PageReader::new(self.pages, self.contents)
+    }
+
+    /// One blob of a space; `None` if the checkpoint has none of that number.
+    pub fn blob(&self, space: u32, blob: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let id = (space, blob);
+        self.contents.blobs.get(&id).map(|piece| read_blob(self.pages, id, piece)).transpose()
+    }
+}
