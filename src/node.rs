@@ -51,7 +51,8 @@ fn start(config: Config) -> Result<i32, String> {
         daemonize()?;
     }
     logging::set_verbosity(runtime::verbosity(settings.loglevel));
-    logging::set_file(&settings.logfile).map_err(|error| format!("Can't open the log file {}: {error}", settings.logfile))?;
+    logging::set_file(&settings.logfile)
+        .map_err(|error| format!("Can't open the log file {}: {error}", settings.logfile))?;
     tracing::info!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
     tracing::info!(
         "Redis version={}, Regent version={}, bits=64, modified=0, pid={}, just started",
@@ -82,7 +83,8 @@ fn start(config: Config) -> Result<i32, String> {
         ("", true) => PidFile::write("/var/run/redis.pid"),
         (path, _) => PidFile::write(path),
     };
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let tokio =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let status = tokio::task::LocalSet::new().block_on(&tokio, serve(config, listeners))?;
     drop(pidfile);
     tokio.shutdown_background();
@@ -94,18 +96,15 @@ fn show_title(config: &Config) {
     if !settings.set_proc_title {
         return;
     }
-    let address = match settings.bind.first().map(|first| first.trim_start_matches('-')) {
-        None | Some("*") => format!("*:{}", settings.port),
-        Some(address) => format!("{address}:{}", settings.port),
-    };
+    let file = config.file().map(|file| file.display().to_string());
     let vars = TitleVars {
         title: "regent node",
-        listen_addr: &address,
-        server_mode: "",
+        bind: settings.bind.first().map(|first| first.trim_start_matches('-')),
         port: settings.port,
         tls_port: 0,
         unixsocket: "",
-        config_file: &config.file().map(|file| file.display().to_string()).unwrap_or_default(),
+        sentinel: false,
+        config_file: file.as_deref(),
     };
     if let Some(title) = process_title(&settings.proc_title_template, &vars) {
         set_title(title.trim_end());
@@ -174,8 +173,10 @@ fn on_signal(world: &Rc<World>, stop: Stop) {
 fn recover(config: Config, bell: &Arc<Notify>) -> Result<(Server, disk::Disk), String> {
     let settings = &config.settings;
     let (for_log, for_checkpoint) = (bell.clone(), bell.clone());
-    let wakers =
-        Wakers { log: Arc::new(move || for_log.notify_one()), checkpoint: Arc::new(move || for_checkpoint.notify_one()) };
+    let wakers = Wakers {
+        log: Arc::new(move || for_log.notify_one()),
+        checkpoint: Arc::new(move || for_checkpoint.notify_one()),
+    };
     let options = Options { log: settings.appendonly, wakers, ..Options::default() };
     let databases = settings.databases.max(1) as usize;
     let backlog = settings.repl_backlog_size;
@@ -206,7 +207,10 @@ fn recover(config: Config, bell: &Arc<Notify>) -> Result<(Server, disk::Disk), S
                 reader.input(&mut server, bytes, &mut args).map_err(|error| error.to_string())
             })?;
             if reader.unfinished_bytes() > 0 {
-                return Err(format!("the log ends at offset {} inside a unit: it was not written by a node", replayed.end));
+                return Err(format!(
+                    "the log ends at offset {} inside a unit: it was not written by a node",
+                    replayed.end
+                ));
             }
             server.disconnect(slot);
             server.stream = disk::stand(&replayed, backlog);

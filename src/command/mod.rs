@@ -32,6 +32,7 @@ mod cx;
 pub mod families;
 pub mod feed;
 mod gate;
+mod pending;
 mod pubsub;
 mod refusal;
 mod server;

@@ -44,6 +44,10 @@ pub struct Server {
     /// The error that writes are refused with while the disk is at fault: the whole line, `MISCONF ...`.
     pub fault: Option<String>,
     pub pause: Option<Pause>,
+    /// A shutdown waits for replicas that lag.
+    pub stopping: bool,
+    /// The master's stream has asked for an acknowledgement.
+    pub getack: bool,
     /// Inside EXEC: nothing blocks.
     pub in_exec: bool,
     pub next_client_id: u64,
@@ -120,6 +124,8 @@ impl Server {
             loading: None,
             fault: None,
             pause: None,
+            stopping: false,
+            getack: false,
             in_exec: false,
             next_client_id: 1,
             watched: HashMap::default(),

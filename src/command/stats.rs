@@ -19,6 +19,8 @@ pub struct Stats {
     pub sync_full: u64,
     pub sync_partial_ok: u64,
     pub sync_partial_err: u64,
+    /// Full copies that this node has received from a master.
+    pub sync_copies_received: u64,
     pub expired_keys: u64,
     pub expired_time_cap_reached: u64,
     pub evicted_keys: u64,

@@ -170,10 +170,7 @@ impl Disk {
         if self.last_trouble.as_ref() != Some(&text) {
             tracing::warn!("{text}. Writes are refused until the log can be written again.");
         }
-        server.fault = Some(format!(
-            "MISCONF Errors writing to the AOF file: {}",
-            text.replace(['\r', '\n'], " ")
-        ));
+        server.fault = Some(format!("MISCONF Errors writing to the AOF file: {}", text.replace(['\r', '\n'], " ")));
         self.last_trouble = Some(text);
     }
 
@@ -359,9 +356,10 @@ impl Disk {
             match done.result {
                 Ok(finished) => {
                     tracing::info!(
-                        "Checkpoint at offset {} saved: {} in {} ms",
+                        "Checkpoint at offset {} saved: {} bytes in {} pages, {} ms",
                         finished.manifest.offset,
-                        finished.work,
+                        finished.work.bytes,
+                        finished.work.pieces,
                         finished.took.as_millis()
                     );
                     if ours {
@@ -449,7 +447,7 @@ fn offer(checkpoint: &store::Checkpoint, change: Change) -> Result<(), Change> {
             back.map_err(|store::Full(bytes)| Change::Page { space, page, bytes })
         }
         Change::Blob { space, blob, bytes } => {
-            let back = checkpoint.put_blob(space, blob, bytes.to_vec());
+            let back = checkpoint.put_blob(space, blob, &bytes);
             back.map_err(|_| Change::Blob { space, blob, bytes })
         }
         Change::Drop(dropped) => {

@@ -38,7 +38,9 @@ pub fn bind(addresses: &[String], port: u16, backlog: i64) -> Result<Vec<std::ne
                     .ok()
                     .and_then(|mut all| all.next())
                     .map(|found| found.ip())
-                    .ok_or_else(|| format!("Could not create server TCP listening socket {plain}:{port}: no such address"))?,
+                    .ok_or_else(|| {
+                        format!("Could not create server TCP listening socket {plain}:{port}: no such address")
+                    })?,
             },
         };
         match listen(SocketAddr::new(ip, port), backlog) {

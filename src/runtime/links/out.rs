@@ -92,7 +92,9 @@ impl Links {
                     if how == Sent::All {
                         let upto = *from;
                         step_source(server, Event::Sent { link, upto });
-                        return self.next(server, link).map_or(Ok(None), |next| self.push(server, connection, link, next));
+                        return self
+                            .next(server, link)
+                            .map_or(Ok(None), |next| self.push(server, connection, link, next));
                     }
                     how
                 }

@@ -398,4 +398,3 @@ pub fn discard_copy(world: &Rc<World>) {
 pub fn tick(server: &Server) -> Option<crate::base::Millis> {
     server.sink.wake_at()
 }
-
