@@ -128,6 +128,13 @@ impl Db {
         }
     }
 
+    pub(super) fn double_directory(&mut self) {
+        let mut wider = Vec::with_capacity(2 * self.directory.len());
+        self.directory.iter().for_each(|&number| wider.extend_from_slice(&[number, number]));
+        self.directory = wider;
+        self.depth += 1;
+    }
+
     #[inline]
     pub(super) fn slot(&self, hash: u64) -> usize {
         ((hash >> 1) >> (63 - self.depth)) as usize

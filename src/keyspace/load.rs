@@ -92,8 +92,7 @@ impl Loader {
     fn adopt(&mut self, index: usize, table: Table) -> Result<(), PageError> {
         let db = &mut self.dbs[index];
         while db.depth < table.depth {
-            db.directory = db.directory.iter().flat_map(|&number| [number, number]).collect();
-            db.depth += 1;
+            db.double_directory();
         }
         let first = db.slot(u64::from(table.prefix) << 32);
         let slots = first..first + (1usize << (db.depth - table.depth));

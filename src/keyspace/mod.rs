@@ -19,6 +19,8 @@
 //! 4. Spaces, pages and blobs are never numbered twice; a blob's bytes never change: in `images_are_exact`.
 //! 5. Any bytes given as a page are read or refused, without a panic: `tests::no_page_panics`.
 //! 6. A page of records that fit (16 KiB values, keys of ordinary size) stays below 64 KiB: in `images_are_exact`.
+//! 7. Memory follows the number of entries, however many come and go: `tests::coming_and_going_does_not_grow_tables`.
+//! 8. Digests are those of DEBUG DIGEST: `tests::digests_are_those_of_redis`, made by redis-server 7.0.15.
 //!
 //! Files, in reading order: `hash` (the keyed hash), `entry` (one allocation per key; all unsafe code), `string` (values),
 //! `table` (a sub-table), `db` (directory, reading, SCAN), `write` (all changes, splits, deadlines that are due), `page` (the bytes

@@ -206,8 +206,7 @@ impl<'a> DbMut<'a> {
         self.touch(number);
         let db = &mut *self.db;
         if db.tables.get(number).depth == db.depth {
-            db.directory = db.directory.iter().flat_map(|&number| [number, number]).collect();
-            db.depth += 1;
+            db.double_directory();
         }
         let hasher = db.hasher;
         let old = db.tables.get_mut(number);
