@@ -3,7 +3,8 @@
 //! What is assumed of a medium, and nothing more: `append` puts bytes behind all earlier ones or fails having put any
 //! prefix of them; bytes are in the operating system's hands when `append` returns (they outlive the process) and on
 //! the disk when a later `sync_data` returns (they outlive the power); a file's name outlives the power after
-//! `sync_dir`. After a failed `sync_data` nothing is known of the bytes since the last good one.
+//! `sync_dir`. After a failed `sync_data` nothing is known of the bytes since the last good one, and a later one that
+//! succeeds says nothing of them, unless they were written again.
 
 use std::fs;
 use std::io::{self, IoSlice, Write};
@@ -31,6 +32,8 @@ pub trait Medium: Send + Sync {
     fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
     /// Opens a file that must exist.
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Writes bytes that the file has already once more in their place, so that the next sync writes them.
+    fn rewrite(&self, name: &str, position: u64, bytes: &[u8]) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The names of all files.
@@ -69,6 +72,11 @@ impl Medium for Directory {
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
         let file = fs::OpenOptions::new().read(true).append(true).open(self.path.join(name))?;
         Ok(Arc::new(RealFile(file)))
+    }
+
+    fn rewrite(&self, name: &str, position: u64, bytes: &[u8]) -> io::Result<()> {
+        // A descriptor of its own: on one that appends, Linux ignores the place.
+        fs::OpenOptions::new().write(true).open(self.path.join(name))?.write_all_at(bytes, position)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

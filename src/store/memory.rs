@@ -80,18 +80,8 @@ impl MemoryDisk {
         state.faults.insert(at, fault);
     }
 
-    /// No more faults.
-    pub fn heal(&self) {
-        self.0.lock().faults.clear();
-    }
-
     pub fn crashed(&self) -> bool {
         self.0.lock().crashed
-    }
-
-    /// How many changes there were.
-    pub fn steps(&self) -> u64 {
-        self.0.lock().steps
     }
 
     /// What a new process finds.
@@ -218,6 +208,17 @@ impl Medium for MemoryDisk {
         Ok(Arc::new(MemoryFile(self.clone(), inode.clone())))
     }
 
+    fn rewrite(&self, name: &str, position: u64, bytes: &[u8]) -> io::Result<()> {
+        self.plain_step()?;
+        let inode = self.0.lock().names.get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
+        let mut inode = inode.lock();
+        let (from, to) = (position as usize, position as usize + bytes.len());
+        inode.bytes[from..to].copy_from_slice(bytes);
+        let around = |range: std::ops::Range<usize>| [range.start..range.end.min(from), range.start.max(to)..range.end];
+        inode.lost = std::mem::take(&mut inode.lost).into_iter().flat_map(around).filter(|r| r.start < r.end).collect();
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.plain_step()?;
         self.0.lock().names.remove(name).map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
@@ -268,7 +269,12 @@ impl SegmentFile for MemoryFile {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         self.0.plain_step()?;
-        self.1.lock().bytes.truncate(length as usize);
+        let mut inode = self.1.lock();
+        inode.bytes.truncate(length as usize);
+        for range in &mut inode.lost {
+            range.end = range.end.min(length as usize);
+        }
+        inode.lost.retain(|range| range.start < range.end);
         Ok(())
     }
 

@@ -349,7 +349,7 @@ impl Recovery {
         };
         let named = self.manifest().cloned();
         let Some(tail) = self.tail.take() else { return self.finish_alone(named, db, history, end) };
-        let segments = tail.finish()?;
+        let segments = tail.finish(&*self.base.parts.medium)?;
         let generation = segments[0].header.generation;
         let strangers = self.base.strangers(Some(generation));
         self.base.remove(&strangers)?;

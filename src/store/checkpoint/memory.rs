@@ -49,8 +49,13 @@ impl MemoryPages {
         state.crash_at = Some(state.steps + steps);
     }
 
-    pub fn steps(&self) -> u64 {
-        self.0.lock().steps
+    /// The same database closed and opened again: closing writes what is pending.
+    pub fn reopened(&self) -> MemoryPages {
+        let mut state = self.0.lock();
+        state.durable = state.now.clone();
+        state.pending.clear();
+        drop(state);
+        self.clone()
     }
 
     pub fn rows(&self, table: Table) -> usize {

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// How much of a tail is written again at once.
+const REWRITE_BYTES: usize = 1 << 20;
+
 /// The segments found, by generation and offset.
 pub struct OnDisk {
     pub generations: BTreeMap<u64, Vec<Arc<Segment>>>,
@@ -266,15 +269,34 @@ impl Tail {
         self.last_history.as_ref()
     }
 
-    /// Cuts the torn tail and syncs the last segment; the segments, which end at the last good record.
-    pub(in crate::store) fn finish(self) -> Result<Vec<Arc<Segment>>, LogError> {
+    /// Cuts the torn tail and brings the rest to the disk; the segments, which end at the last good record.
+    ///
+    /// What is not known to be synced is written once more first: had the former process been told that its fsync failed,
+    /// the system may hold those bytes for clean, and a sync that succeeds now would say nothing of them.
+    pub(in crate::store) fn finish(self, medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, LogError> {
         assert!(self.finished, "the tail has been read to its end");
         let last = self.segments.last().expect("a generation has a segment");
         let fault = |cause| LogError::files(&last.path, cause);
         if self.cut.is_some() {
             last.file.truncate(last.length()).map_err(fault)?;
         }
-        last.file.sync_data().map_err(fault)?;
+        let mut scan = Scan::new(last.clone());
+        while let Found::Record { header, .. } = scan.peek(last.length()).map_err(fault)? {
+            if header.offset >= self.known_synced {
+                break;
+            }
+            scan.pass(&header);
+        }
+        // The process may have ended between making the segment and syncing it: then its header and name are not safe either.
+        let mut at = if scan.position == SEGMENT_HEADER { 0 } else { scan.position };
+        let mut bytes = vec![0; REWRITE_BYTES];
+        while at < last.length() {
+            let wanted = bytes.len().min((last.length() - at) as usize);
+            let read = last.file.read_at(&mut bytes[..wanted], at).map_err(fault)?;
+            medium.rewrite(&last.name, at, &bytes[..read]).map_err(fault)?;
+            at += read.max(1) as u64;
+        }
+        last.file.sync_data().and_then(|()| medium.sync_dir()).map_err(fault)?;
         Ok(self.segments)
     }
 }

@@ -61,7 +61,7 @@ fn a_torn_tail_is_cut_at_every_byte() {
         let cut = tail.cut().map(|cut| (cut.position, cut.offset, cut.bytes));
         let expected = (whole.1.len() as u64, Offset(1011), (length - whole.1.len()) as u64);
         assert_eq!(cut, (length > whole.1.len()).then_some(expected));
-        let segments = tail.finish().unwrap();
+        let segments = tail.finish(&torn).unwrap();
         assert_eq!(torn.last_file().1, whole.1, "the file ends at its last good record");
         let mut log = resume(&torn, segments, 1 << 20);
         append(&mut log, b"third");
