@@ -246,7 +246,6 @@ fn what_was_promised_is_recovered() {
         let mut luck = Luck::new(seed);
         let mut machine = Machine { disk: MemoryDisk::default(), pages: MemoryPages::default() };
         let mut promise = Promise::default();
-        let mut last_id = replid(1);
         let mut end = End::Kill;
         for life in 0..4 {
             let booted = boot(&machine, true);
@@ -254,7 +253,7 @@ fn what_was_promised_is_recovered() {
             let promised = if end == End::Kill { promise.appended } else { promise.synced };
             assert!(bytes.len() >= promised, "seed {seed} life {life}: {} of {promised} after {end:?}", bytes.len());
             assert_eq!(bytes, promise.offered[..bytes.len()], "seed {seed} life {life}");
-            last_id = id;
+            let mut last_id = id;
             promise.offered.truncate(bytes.len());
             (promise.appended, promise.synced) = (bytes.len(), bytes.len());
             live(&mut store, &mut last_id, &mut promise, &machine.disk, &mut luck);

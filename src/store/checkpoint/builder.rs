@@ -46,7 +46,7 @@ impl Place {
         part_key(id, version, part)
     }
 
-    fn of<'a>(self, contents: &'a mut Contents) -> (&'a mut BTreeMap<PieceId, Piece>, PieceId) {
+    fn of(self, contents: &mut Contents) -> (&mut BTreeMap<PieceId, Piece>, PieceId) {
         match self {
             Place::Page(id) => (&mut contents.pages, id),
             Place::Blob(id) => (&mut contents.blobs, id),

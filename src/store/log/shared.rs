@@ -35,6 +35,8 @@ pub struct State {
     pub roll: Roll,
     /// Files to be removed.
     pub remove: Vec<String>,
+    /// Files that could not be removed: they go before any other.
+    pub stuck: Vec<String>,
     pub fault: Option<LogError>,
     pub stop: bool,
     pub syncing_since: Option<Instant>,
@@ -76,6 +78,7 @@ impl Shared {
                 sync_wanted: false,
                 roll: Roll::No,
                 remove: Vec::new(),
+                stuck: Vec::new(),
                 fault: None,
                 stop: false,
                 syncing_since: None,
@@ -195,6 +198,9 @@ impl Shared {
     }
 
     fn fail(&self, state: &mut State, segment: &Segment, cause: std::io::Error) {
+        if state.fault.is_some() {
+            return;
+        }
         let fault = LogError::Sync { file: segment.path.clone(), offset: self.synced(), cause: Arc::new(cause) };
         state.fault = Some(fault);
         self.faulty.store(true, Ordering::Release);
@@ -204,9 +210,12 @@ impl Shared {
     fn roll<'a>(&'a self, state: MutexGuard<'a, State>, header: SegmentHeader) -> MutexGuard<'a, State> {
         let generation = state.generation;
         let last = state.segments.last().cloned();
+        let faulty = state.fault.is_some();
         drop(state);
         let closed = match &last {
-            Some(last) => last.file.sync_data(),
+            Some(last) if !faulty => last.file.sync_data(),
+            // A sync failed since the roll was wanted: one that succeeds now would say nothing.
+            Some(_) => Err(std::io::Error::other("an fsync before it failed")),
             None => Ok(()),
         };
         let made = match &closed {
@@ -251,18 +260,21 @@ impl Shared {
     }
 
     fn remove<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let names = std::mem::take(&mut state.remove);
+        let mut names = std::mem::take(&mut state.stuck);
+        names.append(&mut state.remove);
         drop(state);
         let mut trouble = None;
-        for name in names {
-            match self.medium.remove(&name) {
-                Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                    trouble = Some(LogError::files(self.medium.path(&name), cause));
-                }
-                _ => {}
+        let mut gone = 0;
+        // One after the other, oldest first, each durable before the next: what a power cut leaves has no gap.
+        for name in &names {
+            if let Err(cause) = self.unmake(name) {
+                trouble = Some(LogError::files(self.medium.path(name), cause));
+                break;
             }
+            gone += 1;
         }
         let mut state = self.state.lock();
+        state.stuck = names.split_off(gone);
         if trouble.is_some() {
             state.trouble = trouble;
         }
