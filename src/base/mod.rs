@@ -6,6 +6,7 @@
 //!
 //! Tests: `cargo test --lib base::`.
 
+pub mod extended;
 pub mod glob;
 mod ids;
 pub mod limits;

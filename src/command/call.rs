@@ -40,6 +40,7 @@ impl Server {
 impl Cx<'_> {
     fn perform(&mut self, spec: Result<&'static Spec, Refusal>, args: &mut Args<'_>) {
         let before = self.out.len();
+        let found = spec.as_ref().ok().copied();
         let outcome = spec.and_then(|spec| {
             self.spec = spec;
             self.client().last = Some(spec);
@@ -48,7 +49,7 @@ impl Cx<'_> {
         });
         match outcome {
             Err(refusal) => {
-                self.break_transaction();
+                let refusal = self.break_transaction(found, refusal);
                 self.refuse(before, refusal);
             }
             Ok(spec) if gate::pauses(self, spec) => {
@@ -105,11 +106,17 @@ impl Cx<'_> {
         Writer::new(&mut self.out, self.proto).error(&refusal.text());
     }
 
-    /// A refusal while queuing makes EXEC abort.
-    fn break_transaction(&mut self) {
-        if let Some(multi) = &mut self.client().multi {
-            multi.broken = true;
+    /// A refusal while queuing makes EXEC abort; where EXEC itself is refused, the transaction ends with it.
+    fn break_transaction(&mut self, spec: Option<&'static Spec>, refusal: Refusal) -> Refusal {
+        let Some(multi) = &mut self.client().multi else { return refusal };
+        multi.broken = true;
+        if spec.is_none_or(|spec| spec.name != "exec") {
+            return refusal;
         }
+        self.client().multi = None;
+        let slot = self.slot;
+        self.server.unwatch(slot);
+        Refusal::Text(format!("EXECABORT Transaction discarded because of: {}", refusal.text()).into())
     }
 
     /// CLIENT REPLY OFF and SKIP.

@@ -63,6 +63,17 @@ impl<'a> Cx<'a> {
         Writer::new(&mut self.out, self.proto)
     }
 
+    /// The reply of a container's HELP: a head, these lines, and the line about HELP itself.
+    pub fn help(&mut self, lines: &[&str]) {
+        let container = self.spec.parent.unwrap_or(self.spec.name).to_uppercase();
+        let mut reply = self.reply();
+        reply.array(lines.len() + 3);
+        reply.simple(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        for line in lines.iter().chain(&["HELP", "    Prints this help."]) {
+            reply.simple(line);
+        }
+    }
+
     /// The client that asked.
     pub fn client(&mut self) -> &mut Client {
         &mut self.server.clients[self.slot]
@@ -74,6 +85,12 @@ impl<'a> Cx<'a> {
         self.origin != Origin::Client
     }
 
+    /// Whether what it changes is an effect of this node's own: not what it obeys, and not the writes that a replica
+    /// takes with `replica-read-only no`.
+    fn feeds(&self) -> bool {
+        !self.obeys() && !self.server.is_replica()
+    }
+
     /// Feeds an effect to the log and the replicas, in the selected database.
     pub fn feed(&mut self, words: &[&[u8]]) {
         self.feed_in(self.db, words);
@@ -81,7 +98,7 @@ impl<'a> Cx<'a> {
 
     /// Feeds an effect in another database.
     pub fn feed_in(&mut self, db: u32, words: &[&[u8]]) {
-        if !self.obeys() {
+        if self.feeds() {
             let Server { feed, stream, fresh, .. } = &mut *self.server;
             feed.command(stream, *fresh, db, words.iter().copied());
         }
@@ -89,7 +106,7 @@ impl<'a> Cx<'a> {
 
     /// Feeds a command that belongs to no database (PUBLISH).
     pub fn feed_plain(&mut self, words: &[&[u8]]) {
-        if !self.obeys() {
+        if self.feeds() {
             let Server { feed, stream, fresh, .. } = &mut *self.server;
             feed.plain(stream, *fresh, words.iter().copied());
         }
@@ -97,7 +114,7 @@ impl<'a> Cx<'a> {
 
     /// Feeds the request as it came.
     pub fn feed_request(&mut self, args: &Args<'_>) {
-        if !self.obeys() {
+        if self.feeds() {
             let Server { feed, stream, fresh, .. } = &mut *self.server;
             feed.command(stream, *fresh, self.db, args.all());
         }

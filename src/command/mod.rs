@@ -24,6 +24,7 @@
 //!
 //! Tests: `cargo test --lib command::`, `cargo test --test scripts`.
 
+mod access;
 mod args;
 mod ask;
 mod call;
@@ -41,6 +42,7 @@ mod stats;
 
 pub mod table;
 
+pub use access::Trash;
 pub use args::{Args, OwnedArgs};
 pub use ask::{Ask, Save};
 pub use client::{Blocked, Client, Closing, Kind, Multi, Replies, Slot, Watched};

@@ -50,6 +50,12 @@ pub struct Server {
     pub getack: bool,
     /// Inside EXEC: nothing blocks.
     pub in_exec: bool,
+    /// DEBUG SET-ACTIVE-EXPIRE: whether keys that are due are looked for.
+    pub active_expire: bool,
+    /// What the runtime is to drop on another thread.
+    pub garbage: Vec<super::Trash>,
+    /// Luck that decides nothing of weight (RANDOMKEY).
+    pub(super) dice: Dice,
     pub next_client_id: u64,
     /// Who watches a key, by database and key.
     watched: HashMap<(u32, Vec<u8>), Vec<Slot>, ahash::RandomState>,
@@ -127,6 +133,9 @@ impl Server {
             stopping: false,
             getack: false,
             in_exec: false,
+            active_expire: true,
+            garbage: Vec::new(),
+            dice: Dice::new(run_id),
             next_client_id: 1,
             watched: HashMap::default(),
         }
@@ -224,27 +233,75 @@ impl Server {
         }
     }
 
-    /// A key has changed: who watches it will not EXEC.
+    /// A key has changed: who watches it will not EXEC. The removal of a key that had expired when it was put under
+    /// WATCH changes nothing.
     pub fn break_watches(&mut self, db: u32, key: &[u8]) {
         if self.watched.is_empty() {
             return;
         }
         let Some(slots) = self.watched.get(&(db, key.to_vec())) else { return };
+        let gone = self.due(db, key).is_none();
         for &slot in slots {
-            self.clients[slot].watch_broken = true;
+            let client = &mut self.clients[slot];
+            let mut list = client.watching.iter_mut();
+            match list.find(|watched| watched.expired && watched.db == db && watched.key == key) {
+                Some(watched) if gone => watched.expired = false,
+                _ => client.watch_broken = true,
+            }
         }
     }
 
-    /// A whole database is emptied or swapped: who watches a key of it that `exists` says was or is there is broken.
-    pub fn break_watches_of(&mut self, db: u32, mut exists: impl FnMut(&Keyspace, &[u8]) -> bool) {
-        let hit: Vec<Slot> = self
-            .watched
-            .iter()
-            .filter(|((in_db, key), _)| *in_db == db && exists(&self.keyspace, key))
-            .flat_map(|(_, slots)| slots.iter().copied())
-            .collect();
-        for slot in hit {
-            self.clients[slot].watch_broken = true;
+    /// A database is emptied (`with` is none) or takes the keys of another one; called before that happens. Who watches
+    /// a key whose value is another one then is broken.
+    pub fn break_watches_of(&mut self, db: u32, with: Option<u32>) {
+        let keys: Vec<Vec<u8>> =
+            self.watched.keys().filter(|(in_db, _)| *in_db == db).map(|(_, key)| key.clone()).collect();
+        for key in keys {
+            let before = self.due(db, &key);
+            let after = with.and_then(|with| self.due(with, &key));
+            if before.is_none() && after.is_none() {
+                continue;
+            }
+            let place = (db, key);
+            for &slot in &self.watched[&place] {
+                let client = &mut self.clients[slot];
+                let watched = client.watching.iter_mut().find(|watched| watched.db == db && watched.key == place.1);
+                let watched = watched.expect("the list of watchers mirrors the clients' own");
+                match (watched.expired, after) {
+                    (true, None) => watched.expired = false,
+                    (true, Some(true)) => {}
+                    (false, Some(true)) if before.is_none() => watched.expired = true,
+                    _ => client.watch_broken = true,
+                }
+            }
         }
+    }
+
+    // ------------------------------------------------------------------ what it does by itself
+
+    /// Feeds an effect of this node's own to the log and its replicas. A replica has none: writes that it takes with
+    /// `replica-read-only no` stay its own, as in Redis.
+    pub fn feed_own(&mut self, db: u32, words: &[&[u8]]) {
+        if !self.is_replica() {
+            self.feed.command(&mut self.stream, self.fresh, db, words.iter().copied());
+        }
+    }
+}
+
+/// A generator of random bits (splitmix64), the same in every run with the same run id.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    fn new(run_id: RunId) -> Self {
+        Dice(run_id.bytes().iter().fold(0, |state, &byte| state.rotate_left(9) ^ u64::from(byte)))
+    }
+
+    /// 64 bits by chance.
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
     }
 }

@@ -233,7 +233,7 @@ impl Db {
     /// Visits some entries; gives the cursor to go on with, 0 at the end. A scan from 0 to 0 visits every entry that is
     /// there all the time at least once. The cursor is a place in the order of hashes (63 bits), so that splits do not
     /// disturb it. About `count` entries are visited; a call looks at `10 * count` sub-tables at most.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(EntryRef<'_>)) -> u64 {
+    pub fn scan<'s>(&'s self, cursor: u64, count: usize, mut visit: impl FnMut(EntryRef<'s>)) -> u64 {
         let mut at = cursor;
         let mut left = count.max(1);
         let mut found: Vec<(u64, &Entry)> = Vec::new();

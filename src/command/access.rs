@@ -1,0 +1,218 @@
+//! How handlers look keys up, remove them and let them expire.
+//!
+//! A key whose deadline has passed is gone for clients. On a master the look-up removes it, and its DEL goes into the
+//! stream in front of the command's own effect. On a replica, while clients are paused, and on a master that has written
+//! nothing of its own since its restart, it is only unseen: the DEL is the master's to send, or comes later. What comes
+//! from the master or the log sees every key as it is.
+
+use super::{Cx, Origin, Server};
+use crate::base::Millis;
+use crate::keyspace::{Detached, EntryRef, Garbage, Key, OldValue};
+use crate::resp::Writer;
+
+/// What was taken out of the keyspace and takes time to free: the runtime drops it on another thread.
+pub enum Trash {
+    Entry(Detached),
+    Value(OldValue),
+    Databases(Garbage),
+}
+
+/// Whether a look-up counts as a use of the key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    Yes,
+    No,
+}
+
+impl Cx<'_> {
+    /// A key with its hash: make it once per command.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        self.server.keyspace.key(bytes)
+    }
+
+    /// Looks a key up to read it, counts the hit or miss and marks the use. `found` writes what is to be said.
+    #[inline]
+    pub fn read<R>(&mut self, key: Key<'_>, found: impl FnOnce(EntryRef<'_>, Writer<'_>) -> R) -> Option<R> {
+        self.look(key, Touch::Yes, found)
+    }
+
+    /// The same, but it is no use of the key: TTL, TYPE, OBJECT.
+    pub fn glance<R>(&mut self, key: Key<'_>, found: impl FnOnce(EntryRef<'_>, Writer<'_>) -> R) -> Option<R> {
+        self.look(key, Touch::No, found)
+    }
+
+    #[inline]
+    fn look<R>(&mut self, key: Key<'_>, touch: Touch, found: impl FnOnce(EntryRef<'_>, Writer<'_>) -> R) -> Option<R> {
+        let obeys = self.obeys();
+        let server = &mut *self.server;
+        match server.keyspace.db(self.db as usize).get(key) {
+            Some(entry) if obeys || !is_due(entry, self.now) => {
+                server.stats.hits += 1;
+                if touch == Touch::Yes && !server.clients[self.slot].no_touch {
+                    mark_use(entry, self.now);
+                }
+                Some(found(entry, Writer::new(&mut self.out, self.proto)))
+            }
+            Some(_) => {
+                server.stats.misses += 1;
+                server.expire(self.db, key, false);
+                None
+            }
+            None => {
+                server.stats.misses += 1;
+                None
+            }
+        }
+    }
+
+    /// Looks a key up to change it. Where it says `None`, an entry that is due may still be there unseen, so a handler
+    /// then sets value and deadline, both.
+    pub fn writing<R>(&mut self, key: Key<'_>, found: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        let obeys = self.obeys();
+        match self.server.keyspace.db(self.db as usize).get(key) {
+            Some(entry) if obeys || !is_due(entry, self.now) => {
+                mark_use(entry, self.now);
+                Some(found(entry))
+            }
+            Some(_) => {
+                self.server.expire(self.db, key, true);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Whether a key is there, for a handler that changes it.
+    pub fn is_there(&mut self, key: Key<'_>) -> bool {
+        self.writing(key, |_| ()).is_some()
+    }
+
+    /// Removes a key that has expired, before a handler overwrites it unseen. Costs nothing where nothing is due.
+    #[inline]
+    pub fn expire_before_write(&mut self, key: Key<'_>) {
+        let earliest = self.server.keyspace.db(self.db as usize).next_deadline();
+        if earliest.is_some_and(|deadline| deadline < self.now) {
+            self.is_there(key);
+        }
+    }
+
+    /// Sets a key to a string with this deadline or none, whatever was there.
+    #[inline]
+    pub fn put(&mut self, key: Key<'_>, value: &[u8], deadline: Option<Millis>) {
+        let old = self.server.keyspace.db_mut(self.db as usize).set_string(key, value, deadline);
+        if let Some(old) = old {
+            self.free_value(old);
+        }
+        self.changed(key.bytes);
+    }
+
+    /// Takes a key out (the caller has looked it up); whether it was there. `lazy` leaves a bulky one to another thread.
+    pub fn remove(&mut self, key: Key<'_>, lazy: bool) -> bool {
+        let Some(entry) = self.server.keyspace.db_mut(self.db as usize).remove(key) else { return false };
+        self.server.free(entry, lazy);
+        self.changed(key.bytes);
+        true
+    }
+
+    /// Drops an overwritten value, as `lazyfree-lazy-server-del` says.
+    pub fn free_value(&mut self, old: OldValue) {
+        if self.server.config.settings.lazyfree_lazy_server_del {
+            self.server.garbage.push(Trash::Value(old));
+        }
+    }
+
+    /// Whether a deadline that is being set has passed already, so that the key is to be removed at once. Never on a
+    /// replica and never for what is obeyed: the DEL comes from the master.
+    pub fn is_past(&self, deadline: Millis) -> bool {
+        self.origin == Origin::Client && deadline <= self.now && !self.server.is_replica()
+    }
+}
+
+/// Whether an entry's deadline has passed. At the very millisecond it still lives, as in Redis.
+pub(super) fn is_due(entry: EntryRef<'_>, now: Millis) -> bool {
+    entry.deadline().is_some_and(|deadline| now > deadline)
+}
+
+/// The access clock: seconds, 24 bits.
+fn mark_use(entry: EntryRef<'_>, now: Millis) {
+    let clock = (now.0 / 1000) as u32 & 0xff_ffff;
+    if entry.access() != clock {
+        entry.set_access(clock);
+    }
+}
+
+impl Server {
+    /// Whether an entry is there, seen or not, and whether it is due.
+    pub(super) fn due(&self, db: u32, key: &[u8]) -> Option<bool> {
+        let entry = self.keyspace.db(db as usize).get(self.keyspace.key(key))?;
+        Some(is_due(entry, self.wall))
+    }
+
+    /// Removes a key that is due, if this node may.
+    pub(super) fn expire(&mut self, db: u32, key: Key<'_>, writing: bool) {
+        let may = match self.is_replica() {
+            false => writing || !self.stream.must_own(),
+            true => writing && !self.config.settings.replica_read_only,
+        };
+        if may && !self.clients_paused() {
+            self.expire_now(db, key);
+        }
+    }
+
+    fn expire_now(&mut self, db: u32, key: Key<'_>) {
+        let Some(entry) = self.keyspace.db_mut(db as usize).remove(key) else { return };
+        let lazy = self.config.settings.lazyfree_lazy_expire;
+        self.free(entry, lazy);
+        self.stats.expired_keys += 1;
+        self.dirty += 1;
+        self.break_watches(db, key.bytes);
+        self.feed_own(db, &[del_word(lazy), key.bytes]);
+    }
+
+    /// Removes about `keys_max` keys whose deadline has passed, each through the stream; whether more may be due. A
+    /// replica removes none, nor does a node that is loading, paused, at fault, or a master that came back and has
+    /// written nothing of its own yet.
+    pub fn expire_due(&mut self, keys_max: usize) -> bool {
+        let idle = !self.active_expire
+            || self.is_replica()
+            || self.loading.is_some()
+            || self.fault.is_some()
+            || self.stream.must_own()
+            || self.clients_paused();
+        if idle {
+            return false;
+        }
+        let (mut keys, mut left, mut more) = (Vec::new(), keys_max, false);
+        let passed = self.wall - Millis(1);
+        for db in 0..self.keyspace.databases() {
+            if left == 0 {
+                return true;
+            }
+            more |= self.keyspace.db_mut(db).due(passed, left, &mut keys);
+            left -= keys.len().min(left);
+            for key in keys.drain(..) {
+                let key = self.keyspace.key(&key);
+                self.expire_now(db as u32, key);
+                self.feed.close_unit(&mut self.stream);
+            }
+        }
+        more
+    }
+
+    /// Frees an entry here, or leaves a bulky one to another thread.
+    pub(super) fn free(&mut self, entry: Detached, lazy: bool) {
+        if lazy && entry.is_bulky() {
+            self.garbage.push(Trash::Entry(entry));
+        }
+    }
+
+    fn clients_paused(&self) -> bool {
+        self.pause.is_some_and(|pause| self.mono < pause.until)
+    }
+}
+
+/// The word that a removal is fed with.
+pub(super) fn del_word(lazy: bool) -> &'static [u8] {
+    if lazy { b"UNLINK" } else { b"DEL" }
+}
