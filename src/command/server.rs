@@ -277,6 +277,13 @@ impl Server {
         }
     }
 
+    /// Another keyspace takes the place of this one (a full copy, a rewind): nobody who watches anything will EXEC.
+    pub fn break_all_watches(&mut self) {
+        for (_, client) in &mut self.clients {
+            client.watch_broken |= !client.watching.is_empty();
+        }
+    }
+
     // ------------------------------------------------------------------ what it does by itself
 
     /// Feeds an effect of this node's own to the log and its replicas. A replica has none: writes that it takes with
