@@ -19,7 +19,6 @@ use openraft::type_config::TypeConfigExt;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -277,12 +276,10 @@ impl Group {
             return Err(ProposeError::TooLong(command.len()));
         }
         let command: Arc<[u8]> = command.into();
-        let handed_over = AtomicBool::new(false);
         let settled = self.settle(|leader| {
-            let (command, handed_over) = (command.clone(), &handed_over);
+            let command = command.clone();
             async move {
-                handed_over.store(true, Ordering::Relaxed);
-                let attempt = match leader {
+                match leader {
                     Leader::Here(raft) => propose_here(&raft, command).await,
                     Leader::There(id, node) => {
                         let ask = Ask::Propose(command.to_vec());
@@ -298,17 +295,14 @@ impl Group {
                             Attempt::Refused(why) => Attempt::Refused(why),
                         }
                     }
-                };
-                handed_over.store(!matches!(attempt, Attempt::Again), Ordering::Relaxed);
-                attempt
+                }
             }
         });
-        match tokio::time::timeout(self.inner.config.propose_timeout, settled).await {
-            Ok(Ok(Settled::Done(done))) => Ok(done),
-            Ok(Ok(Settled::Unknown | Settled::Refused(_))) => Err(ProposeError::Unknown),
-            Ok(Err(why)) => Err(ProposeError::Stopped(why)),
-            Err(_) if handed_over.load(Ordering::Relaxed) => Err(ProposeError::Unknown),
-            Err(_) => Err(ProposeError::NoLeader),
+        match settled.await {
+            Settled::Done(done) => Ok(done),
+            Settled::Unknown | Settled::Refused(_) => Err(ProposeError::Unknown),
+            Settled::NoLeader => Err(ProposeError::NoLeader),
+            Settled::Stopped(why) => Err(ProposeError::Stopped(why)),
         }
     }
 
@@ -366,11 +360,12 @@ impl Group {
                 }
             }
         });
-        match tokio::time::timeout(self.inner.config.propose_timeout, settled).await {
-            Ok(Ok(Settled::Done(index))) => Ok(index),
-            Ok(Ok(Settled::Unknown)) | Err(_) => Err(MemberError::Unknown),
-            Ok(Ok(Settled::Refused(why))) => Err(MemberError::Refused(why)),
-            Ok(Err(why)) => Err(MemberError::Stopped(why)),
+        match settled.await {
+            Settled::Done(index) => Ok(index),
+            Settled::Unknown => Err(MemberError::Unknown),
+            Settled::NoLeader => Err(MemberError::NoLeader),
+            Settled::Refused(why) => Err(MemberError::Refused(why)),
+            Settled::Stopped(why) => Err(MemberError::Stopped(why)),
         }
     }
 
@@ -438,6 +433,12 @@ impl Group {
         }
     }
 
+    /// How many log entries are held.
+    #[cfg(test)]
+    pub(super) fn log_len(&self) -> usize {
+        self.inner.log.len()
+    }
+
     async fn answer(&self, request: PeerRequest) -> Result<PeerResponse, Refusal> {
         let PeerRequest { group: theirs, from, to, ask } = request;
         let (ours, me) = (self.identity().group(), self.identity().raft_id());
@@ -503,24 +504,35 @@ impl Group {
         }
     }
 
-    /// Brings a question to whoever leads until it is settled. Runs for ever where nobody leads: callers bound it.
-    async fn settle<T, F: Future<Output = Attempt<T>>>(
-        &self,
-        attempt: impl Fn(Leader) -> F,
-    ) -> Result<Settled<T>, String> {
+    /// Brings a question to whoever leads until it is settled. No new try is made after the time allowed, and one that is
+    /// under way then is given a little longer: its answer may be at the door.
+    async fn settle<T, F: Future<Output = Attempt<T>>>(&self, attempt: impl Fn(Leader) -> F) -> Settled<T> {
         let mut view = self.watch();
         let me = self.identity().raft_id();
+        let (allowed, grace) = (self.inner.config.propose_timeout, self.inner.config.heartbeat * 2);
+        let deadline = tokio::time::sleep(allowed);
+        tokio::pin!(deadline);
         loop {
-            let raft = self.inner.raft()?;
-            let outcome = match self.inner.leader_node() {
-                Some((leader, _)) if leader == me => attempt(Leader::Here(raft)).await,
-                Some((leader, node)) => attempt(Leader::There(leader, node)).await,
-                None => Attempt::Again,
+            let raft = match self.inner.raft() {
+                Ok(raft) => raft,
+                Err(why) => return Settled::Stopped(why),
+            };
+            let attempted = async {
+                match self.inner.leader_node() {
+                    Some((leader, _)) if leader == me => attempt(Leader::Here(raft)).await,
+                    Some((leader, node)) => attempt(Leader::There(leader, node)).await,
+                    None => Attempt::Again,
+                }
+            };
+            let outcome = tokio::select! {
+                outcome = attempted => outcome,
+                _ = async { deadline.as_mut().await; tokio::time::sleep(grace).await } => Attempt::Unknown,
             };
             match outcome {
-                Attempt::Settled(done) => return Ok(Settled::Done(done)),
-                Attempt::Unknown => return Ok(Settled::Unknown),
-                Attempt::Refused(why) => return Ok(Settled::Refused(why)),
+                Attempt::Settled(done) => return Settled::Done(done),
+                Attempt::Unknown => return Settled::Unknown,
+                Attempt::Refused(why) => return Settled::Refused(why),
+                Attempt::Again if deadline.is_elapsed() => return Settled::NoLeader,
                 Attempt::Again => {
                     let _ = tokio::time::timeout(RETRY, view.changed()).await;
                 }
@@ -548,7 +560,10 @@ enum Attempt<T> {
 enum Settled<T> {
     Done(T),
     Unknown,
+    /// Certainly nothing was done in the time allowed.
+    NoLeader,
     Refused(String),
+    Stopped(String),
 }
 
 /// What the leader's answer means for the try.

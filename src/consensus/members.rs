@@ -15,7 +15,9 @@ const BEHIND_MAX: u64 = 64;
 /// Why the membership was not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberError {
-    /// No leader took it in time, or its word was lost. Ask again: a change that is already so does nothing.
+    /// No leader took it in the time allowed; nothing was changed.
+    NoLeader,
+    /// A leader took it and its word was lost. Ask again: a change that is already so does nothing.
     Unknown,
     /// It is not allowed: no such member, a member still catching up, the last voter.
     Refused(String),
@@ -26,6 +28,7 @@ pub enum MemberError {
 impl fmt::Display for MemberError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            MemberError::NoLeader => f.write_str("no quorum: no leader took the change"),
             MemberError::Unknown => f.write_str("it is not known whether the membership changed"),
             MemberError::Refused(why) | MemberError::Stopped(why) => f.write_str(why),
         }

@@ -34,6 +34,8 @@
 //!
 //! Tests: `cargo test --lib consensus::`.
 
+#[cfg(test)]
+mod cluster;
 mod group;
 mod identity;
 mod log;
@@ -42,6 +44,10 @@ mod network;
 mod reads;
 pub mod records;
 mod state;
+#[cfg(test)]
+mod storage_tests;
+#[cfg(test)]
+mod tests;
 mod types;
 mod view;
 pub mod wire;

@@ -334,3 +334,6 @@ impl<M: GroupMedium> Worker<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,17 @@
 //! sled 0.34's `flush` ends in `sync_file_range`, which is no barrier for the drive and does not sync the file's size;
 //! fdatasync on a descriptor of our own for the same file is. Its background flusher stays on: it alone collects old
 //! segments. The cache is small: records are read once, at open.
+//!
+//! The witness: sled takes a bad record for a torn tail and goes on without it and all that follows, silently. A member
+//! that forgets a vote or an entry that it answered for breaks the agreement of all. So each batch carries its number, and
+//! after it is durable the number goes into a small file beside sled (not synced: it can only be behind, and a process
+//! crash loses none of it). A store that opens with less than its witness is refused (test
+//! `a_directory_in_use_damaged_or_forbidden_says_so`).
 
 use super::{Change, GroupMedium, GroupStoreError, Records};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +23,8 @@ const FORMAT: &[u8] = b"regent-group-1";
 /// sled lets go of its lock a moment after its last handle: a restart in the same process waits for it this often.
 const LOCK_TRIES: u32 = 40;
 const LOCK_WAIT: Duration = Duration::from_millis(25);
+/// The key of the batch number; sorts before all records, and is none.
+const ROUND: &[u8] = b"\0round";
 
 /// sled under one directory. Dropping it lets the directory go.
 pub struct DiskMedium {
@@ -23,6 +32,8 @@ pub struct DiskMedium {
     db: sled::Db,
     records: sled::Tree,
     barrier: File,
+    witness: File,
+    round: u64,
 }
 
 impl DiskMedium {
@@ -45,14 +56,23 @@ impl DiskMedium {
         }
         let records = db.open_tree("records").map_err(|why| explain(dir, why))?;
         let barrier = File::open(dir.join("db")).map_err(|why| GroupStoreError::Unusable(dir.to_owned(), why))?;
-        Ok(DiskMedium { dir: dir.to_owned(), db, records, barrier })
+        let round = records.get(ROUND).map_err(|why| explain(dir, why))?;
+        let round = round.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))).unwrap_or(0);
+        let witness = File::options().read(true).write(true).create(true).truncate(false).open(dir.join("witness"));
+        let witness = witness.map_err(|why| GroupStoreError::Unusable(dir.to_owned(), why))?;
+        let seen = read_witness(&witness).map_err(|why| GroupStoreError::Unusable(dir.to_owned(), why))?;
+        if seen > round {
+            let text = format!("it goes up to batch {round}, and {seen} were written");
+            return Err(GroupStoreError::Corrupt(dir.to_owned(), text));
+        }
+        Ok(DiskMedium { dir: dir.to_owned(), db, records, barrier, witness, round })
     }
 }
 
 impl GroupMedium for DiskMedium {
     fn load(&mut self) -> Result<Records, GroupStoreError> {
         self.records
-            .iter()
+            .range(vec![1]..)
             .map(|record| {
                 record.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(|why| explain(&self.dir, why))
             })
@@ -67,10 +87,31 @@ impl GroupMedium for DiskMedium {
                 Change::Delete { key } => batch.remove(key.as_slice()),
             }
         }
+        self.round += 1;
+        batch.insert(ROUND, &self.round.to_be_bytes());
         self.records.apply_batch(batch)?;
         self.db.flush()?;
-        self.barrier.sync_data()
+        self.barrier.sync_data()?;
+        self.witness.write_all_at(&witness_of(self.round), 0)
     }
+}
+
+fn witness_of(round: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&round.to_be_bytes());
+    bytes[8..].copy_from_slice(&(!round).to_be_bytes());
+    bytes
+}
+
+/// The batch number of the witness; 0 where there is none, or a power cut left half of it.
+fn read_witness(file: &File) -> io::Result<u64> {
+    let mut bytes = [0; 16];
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+        other => other?,
+    }
+    let round = u64::from_be_bytes(*bytes.first_chunk().expect("16 bytes have 8"));
+    Ok(if witness_of(round) == bytes { round } else { 0 })
 }
 
 #[expect(clippy::disallowed_methods, reason = "start-up only, before any task runs; sled offers no wait for its lock")]
