@@ -141,6 +141,7 @@ impl<'a> Cx<'a> {
     pub fn block(&mut self, on: Blocked) {
         let slot = self.slot;
         self.client().blocked = Some(on);
+        self.server.held.insert(slot);
         self.ask(Ask::Blocked(slot));
     }
 

@@ -27,25 +27,28 @@
 mod access;
 mod args;
 mod ask;
+mod blocked;
 mod call;
 mod client;
+mod client_line;
 mod cx;
 pub mod families;
 pub mod feed;
 mod gate;
-mod pending;
+mod history;
 mod pubsub;
 mod refusal;
 mod server;
 pub mod spec;
 mod stats;
-
 pub mod table;
+mod views;
 
 pub use access::Trash;
 pub use args::{Args, OwnedArgs};
 pub use ask::{Ask, Save};
 pub use client::{Blocked, Client, Closing, Kind, Multi, Replies, Slot, Watched};
+pub use client_line::client_line;
 pub use cx::{Cx, Origin};
 pub use feed::Feed;
 pub use pubsub::PubSub;
@@ -53,6 +56,7 @@ pub use refusal::Refusal;
 pub use server::{LinkEffects, Loading, Parts, Pause, Server};
 pub use spec::Spec;
 pub use stats::{CommandStat, Sampler, SpecKey, Stats};
+pub use views::{CpuView, MemoryView, PersistenceView, ProcessView};
 
 /// What a handler returns: its reply is in the buffer, or the refusal that takes the reply's place.
 pub type Outcome = Result<(), Refusal>;

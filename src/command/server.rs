@@ -1,6 +1,7 @@
 //! The node's whole state, without IO: what commands read and change.
 
 use super::client::{Blocked, Client, Closing, Kind, Slot};
+use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
 use super::{Ask, Feed, PubSub, Stats};
 use crate::base::{Millis, ReplId, RunId};
 use crate::config::Config;
@@ -8,6 +9,7 @@ use crate::keyspace::Keyspace;
 use crate::replication::{Sink, SinkConfig, Source, SourceConfig, Stream, sink, source};
 use hashbrown::HashMap;
 use slab::Slab;
+use std::collections::BTreeSet;
 
 /// Everything that a node is, but its sockets, files and threads.
 pub struct Server {
@@ -39,15 +41,23 @@ pub struct Server {
     /// Changes since the last checkpoint (`rdb_changes_since_last_save`).
     pub dirty: u64,
     pub run_id: RunId,
+    /// What INFO shows of the process; the runtime knows better than the defaults.
+    pub process: ProcessView,
+    /// Refreshed by the runtime before INFO can be asked for.
+    pub persistence: PersistenceView,
+    pub memory: MemoryView,
+    pub cpu: CpuView,
+    /// The master's stream said REPLCONF GETACK; the runtime tells the sink, and takes it back.
+    pub getack: bool,
+    /// SHUTDOWN waits for replicas that lag.
+    pub stopping: bool,
+    /// Clients that are blocked, and some that were.
+    pub(super) held: BTreeSet<Slot>,
     /// Reading the checkpoint, the log or a master's copy: only commands with the `loading` flag run.
     pub loading: Option<Loading>,
     /// The error that writes are refused with while the disk is at fault: the whole line, `MISCONF ...`.
     pub fault: Option<String>,
     pub pause: Option<Pause>,
-    /// A shutdown waits for replicas that lag.
-    pub stopping: bool,
-    /// The master's stream has asked for an acknowledgement.
-    pub getack: bool,
     /// Inside EXEC: nothing blocks.
     pub in_exec: bool,
     /// DEBUG SET-ACTIVE-EXPIRE: whether keys that are due are looked for.
@@ -107,6 +117,7 @@ impl Server {
         let Parts { config, keyspace, stream, run_id, fresh, wall, mono, ticks } = parts;
         let source = Source::new(SourceConfig::default(), mono);
         let sink = Sink::new(SinkConfig::default());
+        let process = ProcessView::of(&config);
         Server {
             config,
             keyspace,
@@ -127,11 +138,16 @@ impl Server {
             last_tick: ticks(),
             dirty: 0,
             run_id,
+            process,
+            persistence: PersistenceView::default(),
+            memory: MemoryView::default(),
+            cpu: CpuView::default(),
+            getack: false,
+            stopping: false,
+            held: BTreeSet::new(),
             loading: None,
             fault: None,
             pause: None,
-            stopping: false,
-            getack: false,
             in_exec: false,
             active_expire: true,
             garbage: Vec::new(),

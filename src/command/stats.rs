@@ -1,6 +1,7 @@
 //! Counters of INFO: `stats`, `commandstats`, `errorstats`. CONFIG RESETSTAT sets most of them to zero.
 
 use super::spec::Spec;
+use crate::replication::source::SyncCounts;
 use ahash::RandomState;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -16,11 +17,12 @@ pub struct Stats {
     pub net_out: u64,
     pub net_repl_in: u64,
     pub net_repl_out: u64,
-    pub sync_full: u64,
-    pub sync_partial_ok: u64,
-    pub sync_partial_err: u64,
-    /// Full copies that this node has received from a master.
+    /// The source's own counts when RESETSTAT was called last: INFO shows what was added since.
+    pub sync_before: SyncCounts,
+    /// Full copies that this node took from a master.
     pub sync_copies_received: u64,
+    /// AUTH and HELLO AUTH with a wrong password (`acl_access_denied_auth`).
+    pub auth_denied: u64,
     pub expired_keys: u64,
     pub expired_time_cap_reached: u64,
     pub evicted_keys: u64,
@@ -38,6 +40,8 @@ pub struct Stats {
     pub ops: Sampler,
     pub input: Sampler,
     pub output: Sampler,
+    pub repl_input: Sampler,
+    pub repl_output: Sampler,
 }
 
 /// A command as a key: two are the same if they are the same row of the table.
@@ -76,6 +80,13 @@ pub struct CommandStat {
 }
 
 impl Stats {
+    /// CONFIG RESETSTAT. The rates go on: they are differences of counters that start again at zero.
+    pub fn reset(&mut self) {
+        let Stats { ops, input, output, repl_input, repl_output, .. } = std::mem::take(self);
+        let rates = [ops, input, output, repl_input, repl_output].map(|rate| Sampler { last: 0, ..rate });
+        [self.ops, self.input, self.output, self.repl_input, self.repl_output] = rates;
+    }
+
     /// Counts an error reply by its code.
     pub fn error(&mut self, code: String) {
         self.errors += 1;

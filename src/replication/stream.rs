@@ -200,6 +200,12 @@ impl Stream {
         self.upstream = Upstream::Own;
     }
 
+    /// What follows is under `fresh`, whoever it comes from (`DEBUG CHANGE-REPL-ID`).
+    pub fn change_id(&mut self, fresh: ReplId) {
+        self.history.shift(fresh, self.backlog.end());
+        self.selected = None;
+    }
+
     /// The master continues us, under `id`.
     pub(super) fn adopt(&mut self, id: ReplId) -> bool {
         self.history.adopt(id, self.backlog.end())

@@ -2,11 +2,20 @@
 
 use super::spec::{Group, NONE, Spec, spec};
 
+mod client;
+mod command;
+mod config;
+pub mod connection;
 mod counter;
 mod expire;
+pub mod help;
+mod info;
 mod keys;
+mod persistence;
 mod pubsub;
+mod replication;
 mod scan;
+mod server;
 mod string;
 mod substring;
 mod transaction;
@@ -21,6 +30,14 @@ pub const FAMILIES: &[&[Spec]] = &[
     expire::ROWS,
     transaction::ROWS,
     pubsub::ROWS,
+    connection::ROWS,
+    client::ROWS,
+    info::ROWS,
+    config::ROWS,
+    command::ROWS,
+    replication::ROWS,
+    persistence::ROWS,
+    server::ROWS,
 ];
 
 /// The row of "no command yet".

@@ -1,0 +1,129 @@
+//! Clients whose further requests wait, and what lifts the wait: an acknowledgement, a deadline, the end of a pause, a
+//! checkpoint, another client.
+
+use super::Server;
+use super::client::{Blocked, Closing, Replies, Slot};
+use crate::base::Millis;
+use crate::resp::Writer;
+
+impl Server {
+    /// Looks again at one client: answers a WAIT that is satisfied or late, executes a request that no pause holds back
+    /// any more.
+    pub fn retry_blocked(&mut self, slot: Slot) {
+        let Some(blocked) = self.clients.get(slot).and_then(|client| client.blocked.as_ref()) else {
+            self.held.remove(&slot);
+            return;
+        };
+        match blocked {
+            &Blocked::Wait { replicas, offset, deadline } => {
+                let acked = self.source.acked_count(offset) as i64;
+                if acked >= replicas || deadline.is_some_and(|deadline| deadline <= self.mono) {
+                    self.end_wait(slot, None);
+                }
+            }
+            Blocked::Paused { .. } => {
+                if self.pause.is_some_and(|pause| self.mono < pause.until) {
+                    return;
+                }
+                let Some(Blocked::Paused { request }) = self.lift(slot) else { return };
+                self.clients[slot].commands -= 1; // it is counted again
+                self.request(slot, request.args());
+            }
+            Blocked::Checkpoint | Blocked::Shutdown => {}
+        }
+    }
+
+    /// Ends a WAIT with what it has come to, or with an error (the whole line, code included).
+    pub fn end_wait(&mut self, slot: Slot, error: Option<&str>) {
+        let Some(&Blocked::Wait { offset, .. }) = self.clients.get(slot).and_then(|client| client.blocked.as_ref())
+        else {
+            return;
+        };
+        let acked = self.source.acked_count(offset) as i64;
+        self.lift(slot);
+        self.answer(slot, |reply| match error {
+            Some(error) => reply.error(error),
+            None => reply.int(acked),
+        });
+    }
+
+    /// Looks again at all of them.
+    pub fn retry_all_blocked(&mut self) {
+        let held: Vec<Slot> = self.held.iter().copied().collect();
+        for slot in held {
+            self.retry_blocked(slot);
+        }
+    }
+
+    /// When the next client must be looked at, on the monotonic clock.
+    pub fn next_block_deadline(&self) -> Option<Millis> {
+        let deadline = |slot: &Slot| match self.clients.get(*slot)?.blocked.as_ref()? {
+            Blocked::Wait { deadline, .. } => *deadline,
+            Blocked::Paused { .. } => self.pause.map(|pause| pause.until),
+            Blocked::Checkpoint | Blocked::Shutdown => None,
+        };
+        self.held.iter().filter_map(deadline).min()
+    }
+
+    /// The checkpoint that a client waits for is on disk, or cannot be written (the whole error line, code included);
+    /// or a shutdown came to nothing.
+    pub fn answer_saved(&mut self, slot: Slot, result: Result<(), &str>) {
+        let blocked = self.clients.get(slot).and_then(|client| client.blocked.as_ref());
+        if !matches!(blocked, Some(Blocked::Checkpoint | Blocked::Shutdown)) {
+            return;
+        }
+        self.lift(slot);
+        self.answer(slot, |reply| match result {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(error),
+        });
+    }
+
+    /// SHUTDOWN ABORT: who waits for the end is told that it does not come.
+    pub fn answer_shutdowns(&mut self, error: &str) {
+        for slot in self.held_by(|blocked| matches!(blocked, Blocked::Shutdown)) {
+            self.answer_saved(slot, Err(error));
+        }
+    }
+
+    /// This node follows a master from now on: nobody waits for its replicas any more.
+    pub fn refuse_waits(&mut self) {
+        for slot in self.held_by(|blocked| matches!(blocked, Blocked::Wait { .. })) {
+            let error = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+            self.end_wait(slot, Some(error));
+            self.close(slot, Closing::AfterReplies);
+        }
+    }
+
+    /// The clients whose WAIT this acknowledgement may have satisfied.
+    pub fn retry_waits(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        for slot in self.held_by(|blocked| matches!(blocked, Blocked::Wait { .. })) {
+            self.retry_blocked(slot);
+        }
+    }
+
+    /// How many clients are blocked, for INFO.
+    pub fn blocked_clients(&self) -> usize {
+        let is_blocked = |slot: &&Slot| self.clients.get(**slot).is_some_and(|client| client.blocked.is_some());
+        self.held.iter().filter(is_blocked).count()
+    }
+
+    fn answer(&mut self, slot: Slot, write: impl FnOnce(&mut Writer<'_>)) {
+        if self.clients.get(slot).is_some_and(|client| client.replies != Replies::Off) {
+            self.push(slot, write);
+        }
+    }
+
+    fn lift(&mut self, slot: Slot) -> Option<Blocked> {
+        self.held.remove(&slot);
+        self.unblock(slot)
+    }
+
+    fn held_by(&self, wanted: impl Fn(&Blocked) -> bool) -> Vec<Slot> {
+        let blocked = |slot: &Slot| self.clients.get(*slot).and_then(|client| client.blocked.as_ref());
+        self.held.iter().copied().filter(|slot| blocked(slot).is_some_and(&wanted)).collect()
+    }
+}

@@ -1,0 +1,61 @@
+//! The line of one client, as CLIENT LIST and log lines show it: Redis 7.2's fields in their order.
+
+use super::client::{Client, Closing, Kind, Slot};
+use super::{OwnedArgs, Server};
+use crate::resp::Proto;
+use std::fmt::Write;
+
+/// Without a line end. Empty for a slot without a client.
+pub fn client_line(server: &Server, slot: Slot) -> String {
+    let Some(client) = server.clients.get(slot) else { return String::new() };
+    let mut line = String::with_capacity(320);
+    let text = String::from_utf8_lossy;
+    let queued = client.multi.as_ref().map(|multi| &multi.queue);
+    let multi_mem: usize = queued.map_or(0, |queue| queue.iter().map(|(_, args)| OwnedArgs::bytes(args)).sum());
+    let (qbuf, qbuf_free) = (client.partial.len(), client.partial.capacity() - client.partial.len());
+    let omem = client.out.capacity();
+    let total = size_of::<Client>() + client.partial.capacity() + omem + multi_mem;
+    let command = client.last.map_or_else(|| "NULL".to_owned(), |spec| spec.full_name());
+    let written = write!(
+        line,
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub=0 multi={} qbuf={qbuf} \
+         qbuf-free={qbuf_free} argv-mem=0 multi-mem={multi_mem} rbs={omem} rbp={omem} obl={} oll=0 omem=0 \
+         tot-mem={total} events={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        client.id,
+        client.addr,
+        client.laddr,
+        client.fd,
+        text(&client.name),
+        server.mono.since(client.since).seconds(),
+        server.mono.since(client.active).seconds(),
+        flags(client),
+        client.db,
+        client.channels.len(),
+        client.patterns.len(),
+        queued.map_or(-1, |queue| queue.len() as i64),
+        client.out.len(),
+        if client.kind == Kind::Stream { "" } else { "r" },
+        if client.proto == Proto::Resp3 { 3 } else { 2 },
+        text(&client.lib_name),
+        text(&client.lib_ver),
+    );
+    debug_assert!(written.is_ok());
+    line
+}
+
+fn flags(client: &Client) -> String {
+    let set = [
+        (client.kind == Kind::Replica, 'S'),
+        (client.kind == Kind::Stream, 'M'),
+        (client.subscriptions() > 0, 'P'),
+        (client.multi.is_some(), 'x'),
+        (client.blocked.is_some(), 'b'),
+        (client.watch_broken, 'd'),
+        (client.closing == Some(Closing::AfterReplies), 'c'),
+        (client.closing == Some(Closing::Now), 'A'),
+        (client.no_evict, 'e'),
+        (client.no_touch, 'T'),
+    ];
+    let flags: String = set.iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
+    if flags.is_empty() { "N".to_owned() } else { flags }
+}

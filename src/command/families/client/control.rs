@@ -1,0 +1,84 @@
+//! What one client may do to others: KILL, PAUSE, UNPAUSE, UNBLOCK.
+
+use super::choose::Filter;
+use crate::base::{Millis, number};
+use crate::command::{Args, Ask, Blocked, Closing, Cx, Outcome, Pause, Refusal, Slot};
+
+/// CLIENT KILL ip:port, or CLIENT KILL option value \[option value ...\]
+pub fn kill(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let old_form = args.left() == 1;
+    let filter = match old_form {
+        true => Filter { addr: Some(args.bytes()?), ..Filter::default() },
+        false => Filter::read(args)?,
+    };
+    let (me, now) = (cx.slot, cx.server.mono);
+    let clients = cx.server.clients.iter();
+    let hit: Vec<Slot> =
+        clients.filter(|(slot, client)| filter.fits(client, *slot == me, now)).map(|(slot, _)| slot).collect();
+    for &slot in &hit {
+        cx.server.close(slot, if slot == me { Closing::AfterReplies } else { Closing::Now });
+    }
+    match (old_form, hit.len()) {
+        (true, 0) => return Err(Refusal::err("No such client")),
+        (true, _) => cx.reply().ok(),
+        (false, count) => cx.reply().int(count as i64),
+    }
+    Ok(())
+}
+
+/// CLIENT PAUSE timeout \[WRITE | ALL\]. A pause under way is only ever made longer and stricter.
+pub fn pause(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let timeout = args.bytes()?;
+    let all = match (args.take("WRITE"), args.take("ALL")) {
+        (true, _) => false,
+        (_, true) => true,
+        _ if args.left() == 0 => true,
+        _ if args.left() == 1 => return Err(Refusal::err("CLIENT PAUSE mode must be WRITE or ALL")),
+        _ => return Err(Refusal::Syntax),
+    };
+    args.finish()?;
+    let timeout_ms =
+        number::parse_i64(timeout).ok_or_else(|| Refusal::err("timeout is not an integer or out of range"))?;
+    if timeout_ms < 0 {
+        return Err(Refusal::err("timeout is negative"));
+    }
+    let now = cx.server.mono;
+    let until = now + Millis(timeout_ms);
+    let before = cx.server.pause.filter(|pause| pause.until > now);
+    cx.server.pause = Some(Pause {
+        until: before.map_or(until, |before| before.until.max(until)),
+        all: all || before.is_some_and(|before| before.all),
+    });
+    cx.ask(Ask::PauseChanged);
+    cx.reply().ok();
+    Ok(())
+}
+
+/// CLIENT UNPAUSE
+pub fn unpause(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.server.pause = None;
+    cx.ask(Ask::PauseChanged);
+    cx.reply().ok();
+    Ok(())
+}
+
+/// CLIENT UNBLOCK id \[TIMEOUT | ERROR\]: of what blocks here, WAIT alone has an end that another may bring about.
+pub fn unblock(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let id = args.bytes()?;
+    let with_error = match (args.take("TIMEOUT"), args.take("ERROR")) {
+        (_, true) => true,
+        (true, _) => false,
+        _ if args.left() == 0 => false,
+        _ => return Err(Refusal::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    };
+    args.finish()?;
+    let id = number::parse_i64(id).ok_or(Refusal::NotInteger)?;
+    let waits = |blocked: &Option<Blocked>| matches!(blocked, Some(Blocked::Wait { .. }));
+    let mut clients = cx.server.clients.iter();
+    let target = clients.find(|(_, client)| client.id as i64 == id && waits(&client.blocked)).map(|(slot, _)| slot);
+    if let Some(slot) = target {
+        cx.server.end_wait(slot, with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
+    }
+    cx.reply().int(i64::from(target.is_some()));
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! COMMAND: the table of commands, told to clients. Everything here is a loop over [`table::all`].
+
+use super::help::help;
+use crate::base::glob;
+use crate::command::spec::{Categories, Flags, Group, KeySpec, LOADING, STALE, Spec, spec};
+use crate::command::{Args, Cx, Outcome, Refusal, table};
+use crate::resp::Writer;
+
+const ANY: Flags = LOADING.or(STALE);
+
+pub const ROWS: &[Spec] = &[spec("command", -1, ANY, Group::Server, all)
+    .acl(Categories::CONNECTION)
+    .doc("2.8.13", "Returns detailed information about all commands.")
+    .with(SUBS)];
+
+const fn sub(name: &'static str, arity: i16, run: crate::command::spec::Run) -> Spec {
+    spec(name, arity, ANY, Group::Server, run).sub_of("command").acl(Categories::CONNECTION)
+}
+
+const SUBS: &[Spec] = &[
+    sub("count", 2, count).doc("2.8.13", "Returns a count of commands."),
+    sub("docs", -2, docs).doc("7.0.0", "Returns documentary information about one, multiple or all commands."),
+    sub("getkeys", -3, getkeys).doc("2.8.13", "Extracts the key names from an arbitrary command."),
+    sub("getkeysandflags", -3, getkeysandflags)
+        .doc("7.0.0", "Extracts the key names and access flags for an arbitrary command."),
+    sub("help", 2, |cx, _| help(cx, HELP)).doc("5.0.0", "Returns helpful text about the different subcommands."),
+    sub("info", -2, info).doc("2.8.13", "Returns information about one, multiple or all commands."),
+    sub("list", -2, list).doc("7.0.0", "Returns a list of command names."),
+];
+
+const HELP: &[&str] = &[
+    "(no subcommand)",
+    "    Return details about all Redis commands.",
+    "COUNT",
+    "    Return the total number of commands in this Redis server.",
+    "LIST",
+    "    Return a list of all commands in this Redis server.",
+    "INFO [<command-name> ...]",
+    "    Return details about multiple Redis commands.",
+    "    If no command names are given, documentation details for all",
+    "    commands are returned.",
+    "DOCS [<command-name> ...]",
+    "    Return documentation details about multiple Redis commands.",
+    "    If no command names are given, documentation details for all",
+    "    commands are returned.",
+    "GETKEYS <full-command>",
+    "    Return the keys from a full Redis command.",
+    "GETKEYSANDFLAGS <full-command>",
+    "    Return the keys and the access flags from a full Redis command.",
+];
+
+/// A command, or a subcommand as `container|sub`.
+fn by_full_name(name: &[u8]) -> Option<&'static Spec> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return table::by_name(name) };
+    let sub = &name[bar + 1..];
+    table::by_name(&name[..bar])?.subs.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(sub))
+}
+
+/// COMMAND
+fn all(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
+    let mut reply = cx.reply();
+    reply.array(table::all().count());
+    table::all().for_each(|spec| describe(&mut reply, spec));
+    Ok(())
+}
+
+/// COMMAND COUNT
+fn count(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.reply().int(table::all().count() as i64);
+    Ok(())
+}
+
+/// COMMAND INFO \[name ...\]
+fn info(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    if args.left() == 0 {
+        return all(cx, args);
+    }
+    let mut reply = cx.reply();
+    reply.array(args.left());
+    while let Some(name) = args.maybe() {
+        match by_full_name(name) {
+            Some(spec) => describe(&mut reply, spec),
+            None => reply.null_array(),
+        }
+    }
+    Ok(())
+}
+
+/// The ten elements of one command.
+fn describe(reply: &mut Writer<'_>, spec: &Spec) {
+    let (first, last, step) = legacy_range(spec.keys);
+    reply.array(10);
+    reply.bulk(spec.full_name().as_bytes());
+    reply.int(i64::from(spec.arity));
+    words(reply, spec.flags.names());
+    reply.int(first);
+    reply.int(last);
+    reply.int(step);
+    let categories: Vec<String> = spec.all_categories().names().map(|name| format!("@{name}")).collect();
+    words(reply, categories.iter().map(String::as_str));
+    reply.set(0); // tips
+    reply.set(spec.keys.len());
+    spec.keys.iter().for_each(|keys| describe_keys(reply, keys));
+    reply.array(spec.subs.len());
+    spec.subs.iter().for_each(|sub| describe(reply, sub));
+}
+
+/// First key, last key and step as COMMAND gave them before there were key specifications.
+fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64) {
+    let Some(range) = keys.first() else { return (0, 0, 0) };
+    let first = range.first as i64;
+    let last =
+        keys.iter().map(|keys| if keys.last < 0 { keys.last as i64 } else { keys.first as i64 + keys.last as i64 });
+    let last = last.reduce(|a, b| if a < 0 || b < 0 { a.min(b) } else { a.max(b) }).unwrap_or(first);
+    (first, last, range.step as i64)
+}
+
+fn describe_keys(reply: &mut Writer<'_>, keys: &KeySpec) {
+    reply.map(3);
+    reply.bulk(b"flags");
+    words(reply, keys.flags.iter().copied());
+    reply.bulk(b"begin_search");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(b"index");
+    reply.bulk(b"spec");
+    reply.map(1);
+    reply.bulk(b"index");
+    reply.int(keys.first as i64);
+    reply.bulk(b"find_keys");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(b"range");
+    reply.bulk(b"spec");
+    reply.map(3);
+    reply.bulk(b"lastkey");
+    reply.int(keys.last as i64);
+    reply.bulk(b"keystep");
+    reply.int(keys.step as i64);
+    reply.bulk(b"limit");
+    reply.int(0);
+}
+
+/// A set of simple strings.
+fn words<'w>(reply: &mut Writer<'_>, words: impl Iterator<Item = &'w str>) {
+    let words: Vec<&str> = words.collect();
+    reply.set(words.len());
+    words.into_iter().for_each(|word| reply.simple(word));
+}
+
+/// COMMAND DOCS \[name ...\]: the unknown are left out.
+fn docs(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let mut found: Vec<&'static Spec> = Vec::new();
+    if args.left() == 0 {
+        found.extend(table::all());
+    }
+    while let Some(name) = args.maybe() {
+        found.extend(by_full_name(name));
+    }
+    let mut reply = cx.reply();
+    reply.map(found.len());
+    found.into_iter().for_each(|spec| document(&mut reply, spec));
+    Ok(())
+}
+
+fn document(reply: &mut Writer<'_>, spec: &Spec) {
+    reply.bulk(spec.full_name().as_bytes());
+    reply.map(3 + usize::from(!spec.subs.is_empty()));
+    reply.bulk(b"summary");
+    reply.bulk(spec.summary.trim_end_matches('.').as_bytes());
+    reply.bulk(b"since");
+    reply.bulk(spec.since.as_bytes());
+    reply.bulk(b"group");
+    reply.bulk(spec.group.name().as_bytes());
+    if !spec.subs.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(spec.subs.len());
+        spec.subs.iter().for_each(|sub| document(reply, sub));
+    }
+}
+
+/// COMMAND LIST \[FILTERBY MODULE name | ACLCAT category | PATTERN pattern\]. With a filter, subcommands are judged too.
+fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let names: Vec<String> = if args.left() == 0 {
+        table::all().map(Spec::full_name).collect()
+    } else {
+        if args.left() != 3 || !args.take("FILTERBY") {
+            return Err(Refusal::Syntax);
+        }
+        let (kind, wanted) = (args.bytes()?.to_ascii_lowercase(), args.bytes()?);
+        let with_subs = || table::all().flat_map(|spec| std::iter::once(spec).chain(spec.subs));
+        let fits = |spec: &&Spec| match kind.as_slice() {
+            b"aclcat" => spec.all_categories().names().any(|name| name.as_bytes().eq_ignore_ascii_case(wanted)),
+            b"pattern" => glob::matches(wanted, spec.full_name().as_bytes(), true),
+            _ => false, // of a module: there are none
+        };
+        if !matches!(kind.as_slice(), b"aclcat" | b"pattern" | b"module") {
+            return Err(Refusal::Syntax);
+        }
+        with_subs().filter(fits).map(Spec::full_name).collect()
+    };
+    cx.reply().bulks(&names);
+    Ok(())
+}
+
+/// COMMAND GETKEYS command \[argument ...\]
+fn getkeys(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let keys = keys_of(args)?;
+    cx.reply().array(keys.len());
+    keys.into_iter().for_each(|(key, _)| cx.reply().bulk(key));
+    Ok(())
+}
+
+/// COMMAND GETKEYSANDFLAGS command \[argument ...\]
+fn getkeysandflags(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let keys = keys_of(args)?;
+    let mut reply = cx.reply();
+    reply.array(keys.len());
+    for (key, keys) in keys {
+        reply.array(2);
+        reply.bulk(key);
+        words(&mut reply, keys.flags.iter().copied());
+    }
+    Ok(())
+}
+
+/// The keys of the request that stands behind the first two words.
+fn keys_of<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static KeySpec)>, Refusal> {
+    const BEFORE: usize = 2;
+    let words = args.len() - BEFORE;
+    let container = table::by_name(args.at(BEFORE));
+    let is_sub = |spec: &&'static Spec| words > 1 && spec.name.as_bytes().eq_ignore_ascii_case(args.at(BEFORE + 1));
+    let spec = match container {
+        Some(spec) if !spec.subs.is_empty() => spec.subs.iter().find(is_sub),
+        spec => spec,
+    };
+    let spec = spec.ok_or_else(|| Refusal::err("Invalid command specified"))?;
+    if spec.keys.is_empty() {
+        return Err(Refusal::err("The command has no key arguments"));
+    }
+    if !spec.fits(words) {
+        return Err(Refusal::err("Invalid number of arguments specified for command"));
+    }
+    let places = spec.keys.iter().flat_map(|keys| keys.indices(words).map(move |index| (index, keys)));
+    Ok(places.map(|(index, keys)| (args.at(BEFORE + index), keys)).collect())
+}

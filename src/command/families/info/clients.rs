@@ -1,0 +1,30 @@
+//! INFO clients.
+
+use super::Row::{self, Field};
+use super::zero;
+use crate::command::{Blocked, Client, Kind, Server};
+
+pub const ROWS: &[Row] = &[
+    Field("connected_clients", |server| count(server, |client| client.kind == Kind::Normal)),
+    Field("cluster_connections", zero),
+    Field("maxclients", |server| server.config.settings.maxclients.to_string()),
+    Field("client_recent_max_input_buffer", |server| {
+        let largest = server.clients.iter().map(|(_, client)| client.partial.capacity()).max();
+        largest.unwrap_or(0).to_string()
+    }),
+    Field("client_recent_max_output_buffer", |server| {
+        let largest = server.clients.iter().map(|(_, client)| client.out.capacity()).max();
+        largest.unwrap_or(0).to_string()
+    }),
+    Field("blocked_clients", |server| server.blocked_clients().to_string()),
+    Field("tracking_clients", zero),
+    Field("clients_in_timeout_table", |server| {
+        count(server, |client| matches!(client.blocked, Some(Blocked::Wait { deadline: Some(_), .. })))
+    }),
+    Field("total_blocking_keys", zero),
+    Field("total_blocking_keys_on_nokey", zero),
+];
+
+fn count(server: &Server, wanted: impl Fn(&Client) -> bool) -> String {
+    server.clients.iter().filter(|(_, client)| wanted(client)).count().to_string()
+}

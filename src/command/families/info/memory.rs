@@ -1,0 +1,96 @@
+//! INFO memory.
+
+use super::Row::{self, Field};
+use super::{human, zero};
+use crate::command::{Client, Kind, Server};
+
+pub const ROWS: &[Row] = &[
+    Field("used_memory", |server| server.memory.used.to_string()),
+    Field("used_memory_human", |server| human(server.memory.used)),
+    Field("used_memory_rss", |server| server.memory.rss.to_string()),
+    Field("used_memory_rss_human", |server| human(server.memory.rss)),
+    Field("used_memory_peak", |server| peak(server).to_string()),
+    Field("used_memory_peak_human", |server| human(peak(server))),
+    Field("used_memory_peak_perc", |server| format!("{:.2}%", 100.0 * ratio(server.memory.used, peak(server)))),
+    Field("used_memory_overhead", |server| overhead(server).to_string()),
+    Field("used_memory_startup", |server| server.memory.startup.to_string()),
+    Field("used_memory_dataset", |server| dataset(server).to_string()),
+    Field("used_memory_dataset_perc", |server| {
+        let net = server.memory.used.saturating_sub(server.memory.startup);
+        format!("{:.2}%", 100.0 * ratio(dataset(server), net).min(1.0))
+    }),
+    Field("allocator_allocated", |server| server.memory.allocated.to_string()),
+    Field("allocator_active", |server| server.memory.active.to_string()),
+    Field("allocator_resident", |server| server.memory.resident.to_string()),
+    Field("total_system_memory", |server| server.memory.system.to_string()),
+    Field("total_system_memory_human", |server| human(server.memory.system)),
+    Field("used_memory_lua", zero),
+    Field("used_memory_vm_eval", zero),
+    Field("used_memory_lua_human", |_| human(0)),
+    Field("used_memory_scripts_eval", zero),
+    Field("number_of_cached_scripts", zero),
+    Field("number_of_functions", zero),
+    Field("number_of_libraries", zero),
+    Field("used_memory_vm_functions", zero),
+    Field("used_memory_vm_total", zero),
+    Field("used_memory_vm_total_human", |_| human(0)),
+    Field("used_memory_functions", zero),
+    Field("used_memory_scripts", zero),
+    Field("used_memory_scripts_human", |_| human(0)),
+    Field("maxmemory", |server| server.config.settings.maxmemory.to_string()),
+    Field("maxmemory_human", |server| human(server.config.settings.maxmemory)),
+    Field("maxmemory_policy", |server| server.config.settings.maxmemory_policy.name().into()),
+    Field("allocator_frag_ratio", |server| two(ratio(server.memory.active, server.memory.allocated))),
+    Field("allocator_frag_bytes", |server| server.memory.active.saturating_sub(server.memory.allocated).to_string()),
+    Field("allocator_rss_ratio", |server| two(ratio(server.memory.resident, server.memory.active))),
+    Field("allocator_rss_bytes", |server| difference(server.memory.resident, server.memory.active)),
+    Field("rss_overhead_ratio", |server| two(ratio(server.memory.rss, server.memory.resident))),
+    Field("rss_overhead_bytes", |server| difference(server.memory.rss, server.memory.resident)),
+    Field("mem_fragmentation_ratio", |server| two(ratio(server.memory.rss, server.memory.used))),
+    Field("mem_fragmentation_bytes", |server| difference(server.memory.rss, server.memory.used)),
+    Field("mem_not_counted_for_evict", |server| server.stream.backlog().memory_bytes().to_string()),
+    Field("mem_replication_backlog", |server| server.stream.backlog().memory_bytes().to_string()),
+    Field("mem_total_replication_buffers", |server| server.stream.backlog().memory_bytes().to_string()),
+    Field("mem_clients_slaves", |server| of_clients(server, Kind::Replica).to_string()),
+    Field("mem_clients_normal", |server| of_clients(server, Kind::Normal).to_string()),
+    Field("mem_cluster_links", zero),
+    Field("mem_aof_buffer", zero),
+    Field("mem_allocator", |server| match server.memory.allocator {
+        "" => "libc".into(),
+        name => name.into(),
+    }),
+    Field("active_defrag_running", zero),
+    Field("lazyfree_pending_objects", |server| server.memory.lazyfree_pending.to_string()),
+    Field("lazyfreed_objects", |server| server.memory.lazyfreed.to_string()),
+];
+
+fn peak(server: &Server) -> u64 {
+    server.memory.peak.max(server.memory.used)
+}
+
+/// What is not the data: the process at its start, the backlog, the clients' buffers.
+fn overhead(server: &Server) -> u64 {
+    let clients = of_clients(server, Kind::Replica) + of_clients(server, Kind::Normal);
+    server.memory.startup + server.stream.backlog().memory_bytes() as u64 + clients
+}
+
+fn dataset(server: &Server) -> u64 {
+    server.memory.used.saturating_sub(overhead(server))
+}
+
+fn of_clients(server: &Server, kind: Kind) -> u64 {
+    let bytes = |client: &Client| size_of::<Client>() + client.partial.capacity() + client.out.capacity();
+    server.clients.iter().filter(|(_, client)| client.kind == kind).map(|(_, client)| bytes(client) as u64).sum()
+}
+
+fn ratio(of: u64, to: u64) -> f64 {
+    if to == 0 { 0.0 } else { of as f64 / to as f64 }
+}
+
+fn two(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn difference(a: u64, b: u64) -> String {
+    (a as i64 - b as i64).to_string()
+}

@@ -1,0 +1,78 @@
+//! INFO stats.
+
+use super::Row::{self, Field};
+use super::zero;
+use crate::command::Sampler;
+
+pub const ROWS: &[Row] = &[
+    Field("total_connections_received", |server| server.stats.connections.to_string()),
+    Field("total_commands_processed", |server| server.stats.commands.to_string()),
+    Field("instantaneous_ops_per_sec", |server| server.stats.ops.rate().to_string()),
+    Field("total_net_input_bytes", |server| (server.stats.net_in + server.stats.net_repl_in).to_string()),
+    Field("total_net_output_bytes", |server| (server.stats.net_out + server.stats.net_repl_out).to_string()),
+    Field("total_net_repl_input_bytes", |server| server.stats.net_repl_in.to_string()),
+    Field("total_net_repl_output_bytes", |server| server.stats.net_repl_out.to_string()),
+    Field("instantaneous_input_kbps", |server| kbps(&server.stats.input)),
+    Field("instantaneous_output_kbps", |server| kbps(&server.stats.output)),
+    Field("instantaneous_input_repl_kbps", |server| kbps(&server.stats.repl_input)),
+    Field("instantaneous_output_repl_kbps", |server| kbps(&server.stats.repl_output)),
+    Field("rejected_connections", |server| server.stats.connections_rejected.to_string()),
+    Field("sync_full", |server| (server.source.counts().full - server.stats.sync_before.full).to_string()),
+    Field("sync_partial_ok", |server| {
+        (server.source.counts().partial_ok - server.stats.sync_before.partial_ok).to_string()
+    }),
+    Field("sync_partial_err", |server| {
+        (server.source.counts().partial_err - server.stats.sync_before.partial_err).to_string()
+    }),
+    Field("expired_keys", |server| server.stats.expired_keys.to_string()),
+    Field("expired_stale_perc", |_| "0.00".into()),
+    Field("expired_time_cap_reached_count", |server| server.stats.expired_time_cap_reached.to_string()),
+    Field("expire_cycle_cpu_milliseconds", zero),
+    Field("evicted_keys", |server| server.stats.evicted_keys.to_string()),
+    Field("evicted_clients", zero),
+    Field("total_eviction_exceeded_time", zero),
+    Field("current_eviction_exceeded_time", zero),
+    Field("keyspace_hits", |server| server.stats.hits.to_string()),
+    Field("keyspace_misses", |server| server.stats.misses.to_string()),
+    Field("pubsub_channels", |server| server.pubsub.channels.len().to_string()),
+    Field("pubsub_patterns", |server| server.pubsub.patterns.len().to_string()),
+    Field("pubsubshard_channels", zero),
+    Field("latest_fork_usec", zero),
+    Field("total_forks", zero),
+    Field("migrate_cached_sockets", zero),
+    Field("slave_expires_tracked_keys", zero),
+    Field("active_defrag_hits", zero),
+    Field("active_defrag_misses", zero),
+    Field("active_defrag_key_hits", zero),
+    Field("active_defrag_key_misses", zero),
+    Field("total_active_defrag_time", zero),
+    Field("current_active_defrag_time", zero),
+    Field("tracking_total_keys", zero),
+    Field("tracking_total_items", zero),
+    Field("tracking_total_prefixes", zero),
+    Field("unexpected_error_replies", |server| server.stats.unexpected_errors.to_string()),
+    Field("total_error_replies", |server| server.stats.errors.to_string()),
+    Field("dump_payload_sanitizations", zero),
+    Field("total_reads_processed", |server| server.stats.reads.to_string()),
+    Field("total_writes_processed", |server| server.stats.writes.to_string()),
+    Field("io_threaded_reads_processed", zero),
+    Field("io_threaded_writes_processed", zero),
+    Field("client_query_buffer_limit_disconnections", |server| server.stats.query_buffer_disconnections.to_string()),
+    Field("client_output_buffer_limit_disconnections", |server| server.stats.output_buffer_disconnections.to_string()),
+    Field("reply_buffer_shrinks", zero),
+    Field("reply_buffer_expands", zero),
+    Field("eventloop_cycles", zero),
+    Field("eventloop_duration_sum", zero),
+    Field("eventloop_duration_cmd_sum", zero),
+    Field("instantaneous_eventloop_cycles_per_sec", zero),
+    Field("instantaneous_eventloop_duration_usec", zero),
+    Field("acl_access_denied_auth", |server| server.stats.auth_denied.to_string()),
+    Field("acl_access_denied_cmd", zero),
+    Field("acl_access_denied_key", zero),
+    Field("acl_access_denied_channel", zero),
+    Field("sync_copies_received", |server| server.stats.sync_copies_received.to_string()),
+];
+
+fn kbps(bytes: &Sampler) -> String {
+    format!("{:.2}", bytes.rate() as f64 / 1024.0)
+}

@@ -1,0 +1,126 @@
+//! What INFO tells of the process, the store and the machine: plain figures that the runtime puts here, since nothing in
+//! `command/` can look at them.
+
+use crate::base::{Millis, Offset, ReplId};
+use crate::config::Config;
+
+/// The process, as INFO server shows it.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessView {
+    /// The port that is listened on; 0 for none.
+    pub tcp_port: u16,
+    /// Absolute path of the binary.
+    pub executable: String,
+    /// Absolute path of the configuration file; empty for none.
+    pub config_file: String,
+    /// Name, release and machine of the system, as `uname` says.
+    pub os: String,
+    /// `no`, `upstart`, `systemd` or `unknown`.
+    pub supervised: &'static str,
+}
+
+impl ProcessView {
+    /// What can be known from the configuration alone.
+    pub fn of(config: &Config) -> Self {
+        ProcessView {
+            tcp_port: config.settings.port,
+            executable: String::new(),
+            config_file: config.file().map(|path| path.display().to_string()).unwrap_or_default(),
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            supervised: "no",
+        }
+    }
+}
+
+/// The store: the checkpoint in sled and the log behind it.
+#[derive(Clone, Debug)]
+pub struct PersistenceView {
+    /// The point that the current checkpoint holds; `None` before the first one.
+    pub checkpoint: Option<(ReplId, Offset)>,
+    /// The bytes that the log can serve.
+    pub log_start: Offset,
+    pub log_end: Offset,
+    /// The part of them that is known to be on the disk.
+    pub log_synced: Offset,
+    /// Size of the log's files, and how many they are.
+    pub log_bytes: u64,
+    pub log_segments: u64,
+    /// A checkpoint is being written, since when (monotonic).
+    pub checkpoint_since: Option<Millis>,
+    /// Wall clock of the last checkpoint that became current; of the start where none has.
+    pub last_save: Millis,
+    pub last_save_ok: bool,
+    /// How long the last one took, and how many bytes it wrote; -1 ms where there was none.
+    pub last_save_ms: i64,
+    pub last_save_bytes: u64,
+    /// Checkpoints since the start.
+    pub saves: u64,
+    /// When the last fsync of the log ended (monotonic), and how long it took.
+    pub last_fsync: Option<Millis>,
+    pub last_fsync_us: u64,
+    /// Turns that found an fsync still running (`aof_delayed_fsync`).
+    pub delayed_fsyncs: u64,
+    /// The log takes what it is given.
+    pub log_ok: bool,
+    /// Keys that the start found in the store, and how many of them had expired.
+    pub keys_loaded: u64,
+    pub keys_expired: u64,
+}
+
+impl Default for PersistenceView {
+    fn default() -> Self {
+        PersistenceView {
+            checkpoint: None,
+            log_start: Offset(0),
+            log_end: Offset(0),
+            log_synced: Offset(0),
+            log_bytes: 0,
+            log_segments: 0,
+            checkpoint_since: None,
+            last_save: Millis(0),
+            last_save_ok: true,
+            last_save_ms: -1,
+            last_save_bytes: 0,
+            saves: 0,
+            last_fsync: None,
+            last_fsync_us: 0,
+            delayed_fsyncs: 0,
+            log_ok: true,
+            keys_loaded: 0,
+            keys_expired: 0,
+        }
+    }
+}
+
+/// Memory, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryView {
+    /// Allocated now, at most so far, and when the node had started with nothing in it.
+    pub used: u64,
+    pub peak: u64,
+    pub startup: u64,
+    /// Resident set of the process.
+    pub rss: u64,
+    /// What the allocator gave out, holds in pages that are in use, and has mapped.
+    pub allocated: u64,
+    pub active: u64,
+    pub resident: u64,
+    /// Of the machine.
+    pub system: u64,
+    /// The name and version of the allocator.
+    pub allocator: &'static str,
+    /// Objects that another thread has yet to free, and has freed.
+    pub lazyfree_pending: u64,
+    pub lazyfreed: u64,
+}
+
+/// CPU time, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuView {
+    pub sys_us: u64,
+    pub user_us: u64,
+    pub sys_children_us: u64,
+    pub user_children_us: u64,
+    pub sys_main_us: u64,
+    pub user_main_us: u64,
+}
