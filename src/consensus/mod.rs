@@ -36,6 +36,8 @@
 
 #[cfg(test)]
 mod cluster;
+#[cfg(test)]
+mod figures;
 mod group;
 mod identity;
 mod log;
