@@ -207,6 +207,7 @@ impl Group {
         let inner = &self.inner;
         let _changing = inner.changing.lock().await;
         let stage = inner.stage.lock().clone();
+        let mut along = Vec::new();
         match (stage, inner.identity().group()) {
             (Stage::Stopped(why), _) => return Err(FoundError::Stopped(why)),
             (Stage::Running(_), Some(now)) if now == group => return Ok(()),
@@ -222,11 +223,11 @@ impl Group {
                     return Err(FoundError::AlreadyIn(now));
                 }
                 // A vote of that group means nothing in this one, and would forbid founding it here.
-                inner.log.forget_vote().await.map_err(FoundError::Store)?;
+                along = inner.log.forget_vote();
             }
             (Stage::Running(_) | Stage::Unfounded, _) => {}
         }
-        inner.identity().set_group(group).await.map_err(FoundError::Store)?;
+        inner.identity().set_group(group, along).await.map_err(FoundError::Store)?;
         inner.launch(&Records::new()).await
     }
 

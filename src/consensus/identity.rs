@@ -3,7 +3,7 @@
 use super::records::{BadRecord, decode, encode};
 use super::types::RaftId;
 use crate::base::GroupId;
-use crate::store::group::{Ack, GroupStore, GroupStoreError};
+use crate::store::group::{Ack, Change, GroupStore, GroupStoreError};
 use parking_lot::Mutex;
 use std::io;
 use tokio::sync::oneshot;
@@ -33,7 +33,7 @@ impl Identity {
                     let _ = tell.send(how);
                 });
                 let id = luck.max(1);
-                store.put_meta(RAFT_ID, Some(encode(&id)), Some(ack));
+                store.put_meta(RAFT_ID, Some(encode(&id)), Vec::new(), Some(ack));
                 let written = told.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
                 written.map_err(|why| GroupStoreError::Unusable(store.dir().to_owned(), why))?;
                 id
@@ -54,8 +54,9 @@ impl Identity {
         *self.group.lock()
     }
 
-    pub(super) async fn set_group(&self, group: GroupId) -> io::Result<()> {
-        self.keep(GROUP_ID, Some(encode(&group))).await?;
+    /// Takes a group for this member's own, together with these changes.
+    pub(super) async fn set_group(&self, group: GroupId, along: Vec<Change>) -> io::Result<()> {
+        self.keep(GROUP_ID, Some(encode(&group)), along).await?;
         *self.group.lock() = Some(group);
         Ok(())
     }
@@ -67,15 +68,15 @@ impl Identity {
 
     /// Keeps the founding protocol's bytes; on the disk when the future ends with `Ok`.
     pub async fn set_promise(&self, promise: Option<Vec<u8>>) -> io::Result<()> {
-        self.keep(PROMISE, promise).await
+        self.keep(PROMISE, promise, Vec::new()).await
     }
 
-    async fn keep(&self, name: &str, value: Option<Vec<u8>>) -> io::Result<()> {
+    async fn keep(&self, name: &str, value: Option<Vec<u8>>, along: Vec<Change>) -> io::Result<()> {
         let (tell, told) = oneshot::channel();
         let ack: Ack = Box::new(move |how| {
             let _ = tell.send(how);
         });
-        self.store.put_meta(name, value, Some(ack));
+        self.store.put_meta(name, value, along, Some(ack));
         told.await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
 }

@@ -98,13 +98,13 @@ impl Log {
         held.entries.is_empty() && held.purged.is_none()
     }
 
-    /// Forgets the vote given in a group that never came to be. Only while the log is empty and no Raft runs on it.
-    pub(super) async fn forget_vote(&self) -> io::Result<()> {
+    /// Forgets the vote given in a group that never came to be; the changes that make it so. Only while the log is empty
+    /// and no Raft runs on it. They belong in the round that names the new group: a member that forgot its vote and stayed
+    /// in the old group could vote there twice.
+    pub(super) fn forget_vote(&self) -> Vec<Change> {
         debug_assert!(self.is_empty());
-        let gone = [VOTE, COMMITTED].map(|key| Change::Delete { key: key.to_vec() });
-        write(&self.store, gone.to_vec()).await?;
         *self.held.lock() = Held::default();
-        Ok(())
+        [VOTE, COMMITTED].map(|key| Change::Delete { key: key.to_vec() }).to_vec()
     }
 
     /// How many entries are held.

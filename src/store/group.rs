@@ -223,8 +223,9 @@ impl GroupStore {
         self.shared.meta.lock().get(name).cloned()
     }
 
-    /// Sets (or with `None` removes) a small record; the ack says when the disk has it.
-    pub fn put_meta(&self, name: &str, value: Option<Vec<u8>>, ack: Option<Ack>) {
+    /// Sets (or with `None` removes) a small record, with these changes in the same round; the ack says when the disk has
+    /// all of it.
+    pub fn put_meta(&self, name: &str, value: Option<Vec<u8>>, mut along: Vec<Change>, ack: Option<Ack>) {
         let mut key = vec![META];
         key.extend_from_slice(name.as_bytes());
         // Held while submitting: the map and the queue see two writers of one name in the same order.
@@ -239,7 +240,8 @@ impl GroupStore {
                 Change::Delete { key }
             }
         };
-        self.submit(vec![change], ack);
+        along.push(change);
+        self.submit(along, ack);
     }
 
     /// How the thread fares.

@@ -94,9 +94,9 @@ fn lazy_changes_are_written_by_the_next_round_or_soon() {
 fn small_records_are_kept_by_name_and_told_apart() {
     let medium = MemoryMedium::default();
     let (store, _) = over(&medium);
-    store.put_meta("promise", Some(b"ballot 1".to_vec()), None);
-    store.put_meta("gone", Some(b"x".to_vec()), None);
-    store.put_meta("gone", None, None);
+    store.put_meta("promise", Some(b"ballot 1".to_vec()), vec![], None);
+    store.put_meta("gone", Some(b"x".to_vec()), vec![], None);
+    store.put_meta("gone", None, vec![], None);
     store.write(vec![put(b"l0", b"entry"), put(b"v", b"vote")]).unwrap();
     store.close();
     let (store, records) = over(&medium);
