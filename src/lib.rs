@@ -29,6 +29,7 @@ pub mod config;
 pub mod consensus;
 pub mod failover;
 pub mod keyspace;
+pub mod monitor;
 pub mod node;
 pub mod rdb;
 pub mod replication;

@@ -1,0 +1,164 @@
+//! From the moves of the failover core to effects.
+
+use super::event::{Effect, Level};
+use super::monitor::{Monitor, look_pause};
+use crate::failover::{self, Alarm, Applied, Change, Entry, Move, Order};
+
+impl Monitor {
+    /// Asks what is to be done now, and does it.
+    pub(super) fn look(&mut self, out: &mut Vec<Effect>) {
+        let now = self.clock.mono;
+        self.look_due = now + look_pause(false);
+        if self.founding.group().is_none() {
+            return;
+        }
+        self.want();
+        for (name, addr) in self.known_nodes() {
+            self.mirror(&name, &addr);
+        }
+        self.seen.notice(&self.registry, now);
+        self.judge_odown(out);
+        self.seen.raft.changing = self.changing || now < self.change_not_before;
+        let moves = self.wise_moves();
+        let busy = !moves.is_empty() || self.masters.values().any(|w| w.odown.is_some() || w.failing_over.is_some());
+        self.look_due = now + look_pause(busy);
+        let mut orders = Vec::new();
+        for what in moves {
+            match what {
+                Move::Propose(entry) => self.propose(entry, out),
+                Move::Ask { name, node } => {
+                    self.seen.node(&name, &node).asked = Some(now);
+                    self.ask_info(&name, &node, None, out);
+                }
+                order @ Move::Order { .. } => orders.push(order),
+                Move::Voters(change) => {
+                    if !std::mem::replace(&mut self.changing, true) {
+                        let (Change::AddLearner(member) | Change::Promote(member) | Change::Remove(member)) = change;
+                        let node = self.registry.members.get(&member).map(|m| (m.addr.clone(), m.runid));
+                        out.push(Effect::Member { change, node });
+                    }
+                }
+                Move::Alarm(alarm) => self.alarm(&alarm, out),
+            }
+        }
+        if !orders.is_empty() && self.linearizing.is_none() {
+            self.linearizing = Some((self.version, orders));
+            out.push(Effect::Linearize);
+        }
+    }
+
+    fn wise_moves(&self) -> Vec<Move> {
+        // Before the log is replayed to its end the registry is of another time.
+        if !self.caught_up {
+            return Vec::new();
+        }
+        failover::moves(&self.registry, &self.seen, self.clock.mono, self.clock.wall)
+    }
+
+    fn known_nodes(&self) -> Vec<(String, failover::Addr)> {
+        let nodes = |(name, master): (&String, &failover::Master)| {
+            master.nodes().map(|addr| (name.clone(), addr.clone())).collect::<Vec<_>>()
+        };
+        self.registry.masters.iter().filter(|(name, _)| self.masters.contains_key(*name)).flat_map(nodes).collect()
+    }
+
+    /// Masters that this sentinel watches and the group does not know it to.
+    fn want(&mut self) {
+        let me = self.seen.me.member;
+        for (name, watched) in &self.masters {
+            let observed = self.registry.masters.get(name).is_some_and(|master| master.observers.contains(&me));
+            if !observed && !self.seen.wanted.contains_key(name) {
+                self.seen.wanted.insert(name.clone(), (watched.addr.clone(), watched.settings()));
+            }
+        }
+    }
+
+    fn judge_odown(&mut self, out: &mut Vec<Effect>) {
+        let now = self.clock.mono;
+        let mut events = Vec::new();
+        for (name, watched) in &mut self.masters {
+            let (down, count) = self.seen.odown(&self.registry, name, now);
+            let down = down && watched.master().is_some_and(|master| master.observation.is_down());
+            match (watched.odown, down) {
+                (None, true) => {
+                    watched.odown = Some(now);
+                    let text = format!("{} #quorum {count}/{}", watched.describe(&watched.addr), watched.config.quorum);
+                    events.push(("+odown", text));
+                }
+                (Some(_), false) => {
+                    watched.odown = None;
+                    events.push(("-odown", watched.describe(&watched.addr)));
+                }
+                _ => {}
+            }
+        }
+        for (channel, text) in events {
+            self.event(Level::Warning, channel, text, out);
+        }
+    }
+
+    pub(super) fn propose(&mut self, entry: Entry, out: &mut Vec<Effect>) {
+        let slot = entry.slot();
+        if self.proposing.insert(slot.clone()) {
+            out.push(Effect::Propose { slot, entry });
+        }
+    }
+
+    pub(super) fn proposed(
+        &mut self,
+        slot: &(u8, String),
+        entry: &Entry,
+        outcome: Result<Applied, String>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.proposing.remove(slot);
+        match outcome {
+            Err(why) => self.log(Level::Debug, format!("not agreed: {entry}: {why}"), out),
+            Ok(Applied::Stale(why)) => self.log(Level::Debug, format!("too late: {entry}: {why}"), out),
+            Ok(Applied::Conflict { addr }) => {
+                if let Entry::Monitor { name, settings, .. } = entry {
+                    let text = format!(
+                        "the group agreed that master {name} is at {addr}; the file of this sentinel is brought up to date"
+                    );
+                    self.log(Level::Warning, text, out);
+                    self.seen.wanted.insert(name.clone(), (addr, *settings));
+                }
+            }
+            Ok(Applied::Done(_) | Applied::Same) => {}
+        }
+        self.look_now = true;
+    }
+
+    /// A read-index is there: the orders that were thought of before it leave, if they are still right.
+    pub(super) fn linearized(&mut self, ok: bool, out: &mut Vec<Effect>) {
+        let Some((version, thought)) = self.linearizing.take() else { return };
+        self.look_now = true;
+        if !ok || version != self.version {
+            return;
+        }
+        let still = self.wise_moves();
+        for what in thought.into_iter().filter(|what| still.contains(what)) {
+            let Move::Order { name, node, order } = what else { continue };
+            if let Order::Follow { .. } = &order
+                && let Some(watched) = self.masters.get(&name)
+            {
+                let text = watched.describe(&node);
+                let channel = match self.claims_master(&name, &node) {
+                    true => "+convert-to-slave",
+                    false => "+slave-reconf-sent",
+                };
+                self.event(Level::Notice, channel, text, out);
+            }
+            self.give_order(&name, &node, &order, out);
+        }
+    }
+
+    fn alarm(&mut self, alarm: &Alarm, out: &mut Vec<Effect>) {
+        let Alarm::ForeignGroup { name, node, group } = alarm;
+        let text =
+            format!("{node} of master {name} obeys another group of sentinels, {group}: it gets no orders from here");
+        if self.alarms.insert(text.clone()) {
+            self.log(Level::Warning, text, out);
+        }
+    }
+}

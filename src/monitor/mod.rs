@@ -1,0 +1,44 @@
+//! Everything that one sentinel knows locally, and what it says about it: pure, without sockets and clocks.
+//!
+//! It owns: the instances that are watched and the state of the links to them, INFO, hellos, the other sentinels, the
+//! last agreed registry that the runtime handed over, the subscribers and the commands of a sentinel. It decides
+//! nothing about failovers: `failover::moves` does, and this folder turns its moves into effects and what happened into
+//! its `Seen`.
+//!
+//! ```text
+//! runtime --Event--> Monitor::step --> Effect (open, send, propose, deliver, rewrite, log)
+//! client  --words--> Monitor::request --> bytes at once, or a Later that needs the group
+//! ```
+//!
+//! 1. Nothing here waits: what needs the group is a [`Later`], and its answer comes back through [`Monitor::resume`].
+//! 2. A reply is paired with the command that it answers by its place on one connection; a new connection starts with
+//!    nothing pending (`links.rs`).
+//! 3. Orders leave only after a read-index that began after they were thought of, with the registry unchanged
+//!    (`act.rs`).
+//! 4. While the log is replayed at a start, a master never goes back behind the epoch that the file names
+//!    (`agreed.rs`).
+//!
+//! Files, in reading order: `event.rs`, `instance.rs`, `peers.rs`, `monitor.rs`, `links.rs`, `agreed.rs`, `act.rs`,
+//! `clients.rs`, `commands.rs`, `sentinel_commands.rs`, `reports.rs`.
+//!
+//! Tests: `cargo test --lib monitor::` and `cargo test --test sentinel`.
+
+mod act;
+mod agreed;
+mod clients;
+mod commands;
+mod event;
+mod instance;
+mod links;
+#[allow(clippy::module_inception)]
+mod monitor;
+mod peers;
+mod reports;
+mod sentinel_commands;
+mod watched;
+
+pub use clients::{ClientId, Clients};
+pub use commands::{Ask, Next};
+pub use event::{Answered, Effect, Event, Heard, Later, Level, LinkId, LinkKind};
+pub use monitor::{Clock, Identity, Monitor};
+pub use peers::{PeerAnswer, PeerMessage};
