@@ -35,5 +35,6 @@ pub mod rdb;
 pub mod replication;
 pub mod resp;
 pub mod runtime;
+pub mod sentinel;
 pub mod session;
 pub mod store;

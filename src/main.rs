@@ -23,6 +23,13 @@ enum Role {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Run a sentinel: `regent sentinel sentinel.conf [--directive value ...]`
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Sentinel {
+        /// A sentinel.conf that can be written, and directives: `--port 5001 --lookup local`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() {
@@ -31,10 +38,15 @@ fn main() {
     if called == "redis-server" {
         words.insert(1, "node".into());
     }
+    if called == "redis-sentinel" {
+        words.insert(1, "sentinel".into());
+    }
     let status = match words.get(1).map(String::as_str) {
         Some("node") => regent::node::run(&words[2..]),
+        Some("sentinel") => regent::sentinel::run(&words[2..]),
         _ => match Cli::parse_from(words).role {
             Role::Node { args } => regent::node::run(&args),
+            Role::Sentinel { args } => regent::sentinel::run(&args),
         },
     };
     std::process::exit(status);

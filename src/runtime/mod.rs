@@ -28,6 +28,7 @@ pub mod links;
 pub mod listener;
 pub mod logging;
 pub mod process;
+pub mod sentinel;
 mod stop;
 pub mod turn;
 mod world;

@@ -1,0 +1,159 @@
+//! The sentinel's port: members by their greeting, everybody else speaks RESP.
+
+use super::{World, peers};
+use crate::consensus::wire;
+use crate::monitor::{Answered, Ask, ClientId, Later, Next};
+use crate::resp::{Args, Parser, RequestLimits, Step, Writer};
+use crate::runtime::listener;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// Messages that a subscriber may have waiting.
+const MESSAGES_MAX: usize = 4096;
+const BUFFER_BYTES: usize = 4 * 1024;
+
+/// Accepts connections for as long as the sentinel runs.
+pub async fn accept(world: Rc<World>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let keepalive = world.monitor.borrow().config.settings.tcp_keepalive;
+                listener::prepare(&stream, keepalive);
+                tokio::task::spawn_local(enter(world.clone(), stream));
+            }
+            Err(error) => {
+                tracing::warn!("Accepting client connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn enter(world: Rc<World>, stream: TcpStream) {
+    let mut first = [0; wire::GREETING.len()];
+    loop {
+        let Ok(count) = stream.peek(&mut first).await else { return };
+        match wire::is_greeting(&first[..count]) {
+            _ if count == 0 => return,
+            Some(true) => return peers::serve(world, stream).await,
+            Some(false) => break,
+            // Part of a greeting: the rest follows at once.
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+    let full = {
+        let monitor = world.monitor.borrow();
+        monitor.clients.all.len() as i64 >= monitor.config.settings.maxclients
+    };
+    let mut stream = stream;
+    if full {
+        let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
+        return;
+    }
+    let addr = stream.peer_addr().map(|addr| addr.to_string()).unwrap_or_default();
+    let laddr = stream.local_addr().map(|addr| addr.to_string()).unwrap_or_default();
+    let client = world.monitor.borrow_mut().connected(super::now(), addr, laddr);
+    let (sender, messages) = mpsc::channel(MESSAGES_MAX);
+    world.clients.borrow_mut().insert(client, sender);
+    serve(&world, client, stream, messages).await;
+    world.clients.borrow_mut().remove(&client);
+    world.monitor.borrow_mut().disconnected(client);
+}
+
+async fn serve(world: &Rc<World>, client: ClientId, mut stream: TcpStream, mut messages: mpsc::Receiver<Vec<u8>>) {
+    let (mut parser, mut args) = (Parser::default(), Args::default());
+    let mut input = Vec::with_capacity(BUFFER_BYTES);
+    let mut output = Vec::new();
+    loop {
+        tokio::select! {
+            read = stream.read_buf(&mut input) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            },
+            message = messages.recv() => {
+                let Some(message) = message else { return };
+                output.extend(message);
+                while let Ok(more) = messages.try_recv() {
+                    output.extend(more);
+                }
+                if stream.write_all(&output).await.is_err() {
+                    return;
+                }
+                output.clear();
+                continue;
+            }
+        }
+        loop {
+            let (authenticated, proto) = {
+                let monitor = world.monitor.borrow();
+                let Some(known) = monitor.clients.all.get(&client) else { return };
+                (known.authenticated, known.proto)
+            };
+            let limits = RequestLimits { bulk_bytes_max: 512 * 1024 * 1024, authenticated };
+            let consumed = match parser.next(&input, &limits, &mut args) {
+                Ok(Step::Incomplete) => break,
+                Ok(Step::Empty { consumed }) => consumed,
+                Ok(Step::Command { consumed }) => {
+                    let words: Vec<Vec<u8>> = args.request(&input).iter().map(<[u8]>::to_vec).collect();
+                    execute(world, client, &words, &mut output).await;
+                    consumed
+                }
+                Err(error) => {
+                    Writer::new(&mut output, proto).protocol_error(&error);
+                    let _ = stream.write_all(&output).await;
+                    return;
+                }
+            };
+            input.drain(..consumed);
+        }
+        if !output.is_empty() && stream.write_all(&output).await.is_err() {
+            return;
+        }
+        output.clear();
+        if world.monitor.borrow().clients.all.get(&client).is_none_or(|known| known.closing) {
+            return;
+        }
+    }
+}
+
+/// One request, with whatever it needs from the group or the disk.
+async fn execute(world: &Rc<World>, client: ClientId, words: &[Vec<u8>], output: &mut Vec<u8>) {
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let mut answered = None;
+    loop {
+        let ask = Ask { client, words: &words, answered: answered.take() };
+        let mut out = Vec::new();
+        let next = world.monitor.borrow_mut().request(super::now(), &ask, output, &mut out);
+        world.perform(out);
+        let killed = std::mem::take(&mut world.monitor.borrow_mut().clients.killed);
+        for other in killed.into_iter().filter(|other| *other != client) {
+            world.clients.borrow_mut().remove(&other);
+        }
+        answered = Some(match next {
+            Next::Done => return,
+            Next::Shutdown => {
+                tracing::warn!("User requested shutdown...");
+                world.exit.notify_one();
+                std::future::pending::<()>().await;
+                return;
+            }
+            Next::Later(Later::Confirm) => match world.group.linearizable().await {
+                Ok(_) => {
+                    world.drain();
+                    Answered::Confirmed
+                }
+                Err(why) => Answered::NoQuorum(why.to_string()),
+            },
+            Next::Later(Later::Propose(entry)) => Answered::Proposed(world.propose(&entry).await),
+            Next::Later(Later::Flush) => {
+                let wanted = world.ask_rewrite();
+                let mut rewritten = world.rewritten.subscribe();
+                let done = rewritten.wait_for(|(done, _)| *done >= wanted).await;
+                Answered::Flushed(done.map_or_else(|why| Err(why.to_string()), |done| done.1.clone()))
+            }
+        });
+    }
+}

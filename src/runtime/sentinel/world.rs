@@ -1,0 +1,244 @@
+//! What all tasks of a sentinel share, and how effects are carried out.
+
+use super::links::{self, ToLink};
+use super::machine::Agreement;
+use super::{clients, keeper, peers};
+use crate::base::Millis;
+use crate::consensus::{Group, PeerNode};
+use crate::failover::{self, Applied, Change, Entry, MemberId};
+use crate::monitor::{ClientId, Clock, Effect, Event, Level, LinkId, Monitor};
+use crate::runtime::clock;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// How long a message to another sentinel may take.
+const TELL_TTL: Duration = Duration::from_millis(1000);
+/// How long a proposer waits until its own registry has what was agreed.
+const APPLY_TTL: Duration = Duration::from_millis(1000);
+
+/// The present moment.
+pub fn now() -> Clock {
+    Clock { mono: clock::mono(), wall: clock::wall() }
+}
+
+/// Everything that a sentinel's tasks share.
+pub struct World {
+    pub monitor: RefCell<Monitor>,
+    pub group: Group,
+    pub agreement: Arc<Agreement>,
+    pub(super) links: RefCell<HashMap<LinkId, mpsc::Sender<ToLink>>>,
+    pub(super) clients: RefCell<HashMap<ClientId, mpsc::Sender<Vec<u8>>>>,
+    pub(super) founding: mpsc::Sender<Vec<failover::founding::Effect>>,
+    /// Wishes for the file so far; the keeper answers with the number that it has fulfilled.
+    pub(super) rewrites: Cell<u64>,
+    pub(super) rewrite_bell: Notify,
+    pub(super) rewritten: watch::Sender<(u64, Result<(), String>)>,
+    timer_bell: Notify,
+    timer_due: Cell<Millis>,
+    pub exit: Notify,
+}
+
+impl World {
+    pub fn new(
+        monitor: Monitor,
+        group: Group,
+        agreement: Arc<Agreement>,
+        founding: mpsc::Sender<Vec<failover::founding::Effect>>,
+    ) -> Rc<World> {
+        Rc::new(World {
+            monitor: RefCell::new(monitor),
+            group,
+            agreement,
+            links: RefCell::default(),
+            clients: RefCell::default(),
+            founding,
+            rewrites: Cell::new(0),
+            rewrite_bell: Notify::new(),
+            rewritten: watch::Sender::new((0, Ok(()))),
+            timer_bell: Notify::new(),
+            timer_due: Cell::new(Millis::NEVER),
+            exit: Notify::new(),
+        })
+    }
+
+    /// Something happened.
+    pub fn event(self: &Rc<Self>, event: Event) {
+        let mut out = Vec::new();
+        self.monitor.borrow_mut().step(now(), event, &mut out);
+        self.perform(out);
+    }
+
+    /// Hands over what the group has agreed since.
+    pub fn drain(self: &Rc<Self>) {
+        if let Some((registry, events)) = self.agreement.take() {
+            self.event(Event::Agreed { registry, events });
+        }
+    }
+
+    /// Carries effects out, in their order.
+    pub fn perform(self: &Rc<Self>, effects: Vec<Effect>) {
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        let due = self.monitor.borrow().next_deadline();
+        if due < self.timer_due.get() {
+            self.timer_bell.notify_one();
+        }
+    }
+
+    fn carry_out(self: &Rc<Self>, effect: Effect) {
+        match effect {
+            Effect::Open { link, addr, kind, greeting } => {
+                let (sender, receiver) = mpsc::channel(links::QUEUE_MAX);
+                self.links.borrow_mut().insert(link, sender);
+                tokio::task::spawn_local(links::run(self.clone(), link, addr, kind, greeting, receiver));
+            }
+            Effect::Close { link } => drop(self.links.borrow_mut().remove(&link)),
+            Effect::Reconnect { link } => self.to_link(link, ToLink::Reconnect),
+            Effect::Send { link, conn, bytes } => self.to_link(link, ToLink::Bytes(conn, bytes)),
+            Effect::Propose { slot, entry } => {
+                let world = self.clone();
+                tokio::task::spawn_local(async move {
+                    let outcome = world.propose(&entry).await;
+                    world.event(Event::Proposed { slot, entry, outcome });
+                });
+            }
+            Effect::Linearize => {
+                let world = self.clone();
+                tokio::task::spawn_local(async move {
+                    let ok = world.group.linearizable().await.is_ok();
+                    world.drain();
+                    world.event(Event::Linearized { ok });
+                });
+            }
+            Effect::Member { change, node } => {
+                let world = self.clone();
+                tokio::task::spawn_local(async move {
+                    let outcome = world.change(change, node).await;
+                    world.event(Event::MemberChanged { outcome });
+                });
+            }
+            Effect::Tell { runid, addr, bytes } => {
+                let world = self.clone();
+                tokio::task::spawn_local(async move {
+                    let asked = clock::mono();
+                    let node = PeerNode { addr: addr.to_string(), run_id: runid };
+                    let answer = world.group.ask(&node, None, bytes, TELL_TTL).await;
+                    let answer = answer.inspect_err(|why| tracing::trace!("sentinel {addr}: {why}")).ok();
+                    world.event(Event::Told { runid, asked, answer });
+                });
+            }
+            Effect::Founding(effects) => {
+                if self.founding.try_send(effects).is_err() {
+                    tracing::warn!("the founding of the group waits for the disk");
+                }
+            }
+            Effect::Rewrite => {
+                self.ask_rewrite();
+            }
+            Effect::Log(level, text) => log(level, &text),
+            Effect::Deliver { client, bytes } => self.deliver(client, bytes),
+        }
+    }
+
+    fn to_link(&self, link: LinkId, what: ToLink) {
+        let mut links = self.links.borrow_mut();
+        if let Some(Err(mpsc::error::TrySendError::Full(_))) = links.get(&link).map(|sender| sender.try_send(what)) {
+            // A node that takes nothing in any more: its link starts anew.
+            links.remove(&link);
+            tracing::warn!("the link {link} is clogged and was given up");
+        }
+    }
+
+    /// For a client that may be slow: one that does not take its messages is let go.
+    pub(super) fn deliver(&self, client: ClientId, bytes: Vec<u8>) {
+        let mut clients = self.clients.borrow_mut();
+        if clients.get(&client).is_some_and(|sender| sender.try_send(bytes).is_err()) {
+            clients.remove(&client);
+        }
+    }
+
+    /// Wishes for the file to be rewritten; the number to wait for.
+    pub(super) fn ask_rewrite(&self) -> u64 {
+        self.rewrites.set(self.rewrites.get() + 1);
+        self.rewrite_bell.notify_one();
+        self.rewrites.get()
+    }
+
+    /// Agrees on an entry, and waits until it stands in this sentinel's registry too.
+    pub(super) async fn propose(self: &Rc<Self>, entry: &Entry) -> Result<Applied, String> {
+        let bytes = failover::encode(entry).map_err(|why| why.to_string())?;
+        let (index, outcome) = self.group.propose(bytes).await.map_err(|why| why.to_string())?;
+        let _ = tokio::time::timeout(APPLY_TTL, self.group.applied(index)).await;
+        self.drain();
+        failover::decode(&outcome).map_err(|why| why.to_string())
+    }
+
+    async fn change(&self, change: Change, node: Option<(failover::Addr, crate::base::RunId)>) -> Result<(), String> {
+        let voters = || self.group.view().voters.keys().copied().collect::<Vec<MemberId>>();
+        let done = match (change, node) {
+            (Change::AddLearner(member), Some((addr, run_id))) => {
+                self.group.add_learner(member, PeerNode { addr: addr.to_string(), run_id }).await
+            }
+            (Change::AddLearner(_), None) => return Err("the member is not in the registry".to_owned()),
+            (Change::Promote(member), _) => self.group.set_voters(voters().into_iter().chain([member])).await,
+            (Change::Remove(member), _) => self.group.remove(member).await,
+        };
+        done.map(|_| ()).map_err(|why| why.to_string())
+    }
+
+    /// Starts the tasks that run as long as the sentinel does.
+    pub fn start(
+        self: &Rc<Self>,
+        founding: mpsc::Receiver<Vec<failover::founding::Effect>>,
+        asks: mpsc::Receiver<peers::Asked>,
+    ) {
+        tokio::task::spawn_local(timers(self.clone()));
+        tokio::task::spawn_local(agreements(self.clone()));
+        tokio::task::spawn_local(keeper::found(self.clone(), founding));
+        tokio::task::spawn_local(keeper::rewrite(self.clone()));
+        tokio::task::spawn_local(keeper::follow_view(self.clone()));
+        tokio::task::spawn_local(keeper::catch_up(self.clone()));
+        tokio::task::spawn_local(peers::answer(self.clone(), asks));
+    }
+
+    /// Accepts connections.
+    pub fn listen(self: &Rc<Self>, listener: tokio::net::TcpListener) {
+        tokio::task::spawn_local(clients::accept(self.clone(), listener));
+    }
+}
+
+async fn timers(world: Rc<World>) {
+    loop {
+        let due = world.monitor.borrow().next_deadline();
+        world.timer_due.set(due);
+        let wait = Duration::from_millis(due.since(clock::mono()).0 as u64);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {
+                world.timer_due.set(Millis::NEVER);
+                world.event(Event::Tick);
+            }
+            () = world.timer_bell.notified() => {}
+        }
+    }
+}
+
+async fn agreements(world: Rc<World>) {
+    loop {
+        world.agreement.bell.notified().await;
+        world.drain();
+    }
+}
+
+fn log(level: Level, text: &str) {
+    match level {
+        Level::Debug => tracing::debug!("{text}"),
+        Level::Verbose => tracing::debug!(target: "verbose", "{text}"),
+        Level::Notice => tracing::info!("{text}"),
+        Level::Warning => tracing::warn!("{text}"),
+    }
+}

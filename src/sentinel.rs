@@ -1,0 +1,210 @@
+//! `regent sentinel`: the parts put together, from the configuration to a clean end.
+
+use crate::base::RunId;
+use crate::config::{Config, Role};
+use crate::consensus::{Group, GroupConfig};
+use crate::failover::founding::{Belongs, Saved};
+use crate::failover::{self, Addr, GroupId, Me};
+use crate::monitor::{Identity, Monitor};
+use crate::runtime::process::{PidFile, Signals, daemonize, notify_ready, set_title};
+use crate::runtime::sentinel::peers::{ASKS_MAX, Dialler, Receptionist};
+use crate::runtime::sentinel::{Agreement, RegistryMachine, World, keeper, now};
+use crate::runtime::{self, listener, logging};
+use crate::store::group::GroupStore;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The directory of the group's store, under `dir`.
+const STORE: &str = "regent-group";
+/// How long the end may take before the process ends anyway.
+const END: Duration = Duration::from_secs(3);
+/// The version whose behaviour is kept.
+const REDIS_VERSION: &str = "7.2.4";
+
+/// Runs a sentinel with the arguments behind `regent sentinel`; the exit status.
+pub fn run(args: &[String]) -> i32 {
+    logging::init();
+    logging::set_role(b'X');
+    let args: Vec<String> = own_options(args);
+    let config = match Config::load(Role::Sentinel, &args, &mut StdIn) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return 1;
+        }
+    };
+    match start(config) {
+        Ok(status) => status,
+        Err(error) => {
+            tracing::warn!("{error}");
+            1
+        }
+    }
+}
+
+/// `--lookup local` is `--sentinel lookup local`, and so for the other directive of our own.
+fn own_options(args: &[String]) -> Vec<String> {
+    let mut out = Vec::new();
+    for arg in args {
+        match arg.as_str() {
+            "--lookup" | "--group-size" => out.extend(["--sentinel".to_owned(), arg[2..].to_owned()]),
+            // `redis-server file --sentinel` says what the process is; it is that already.
+            _ => out.push(arg.clone()),
+        }
+    }
+    if out.last().is_some_and(|last| last == "--sentinel") {
+        out.pop();
+    }
+    out
+}
+
+/// The standard input, read only where the configuration asks for it.
+struct StdIn;
+
+impl Read for StdIn {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        std::io::stdin().read(buffer)
+    }
+}
+
+fn start(mut config: Config) -> Result<i32, String> {
+    if config.file().is_none() {
+        return Err(
+            "Sentinel needs config file on disk, please pass a config file to read and write: regent sentinel \
+                    /path/to/sentinel.conf"
+                .to_owned(),
+        );
+    }
+    let settings = &config.settings;
+    if settings.daemonize {
+        daemonize()?;
+    }
+    logging::set_verbosity(runtime::verbosity(settings.loglevel));
+    std::env::set_current_dir(&settings.dir).map_err(|error| format!("Can't chdir to '{}': {error}", settings.dir))?;
+    logging::set_file(&settings.logfile)
+        .map_err(|error| format!("Can't open the log file {}: {error}", settings.logfile))?;
+    tracing::info!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
+    tracing::info!(
+        "Redis version={REDIS_VERSION}, Regent version={}, bits=64, modified=0, pid={}, just started",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    let kept = config.kept_in_use();
+    if !kept.is_empty() {
+        tracing::info!("Directives without a meaning here, kept as they are: {}", kept.join(", "));
+    }
+    let listeners = listener::bind(&settings.bind, settings.port, settings.tcp_backlog).map_err(|error| {
+        tracing::warn!("Warning: {error}");
+        format!("Failed listening on port {} (tcp), aborting.", settings.port)
+    })?;
+    if let Some(title) = config.process_title("regent sentinel") {
+        set_title(title.trim_end());
+    }
+    let pidfile = match (settings.pidfile.as_str(), settings.daemonize) {
+        ("", true) => PidFile::write("/var/run/redis-sentinel.pid"),
+        (path, _) => PidFile::write(path),
+    };
+    if config.sentinel.myid.is_none() {
+        config.sentinel.myid = Some(runtime::random_id(RunId::from_random));
+    }
+    let tokio =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let status = tokio::task::LocalSet::new().block_on(&tokio, serve(config, listeners))?;
+    drop(pidfile);
+    tokio.shutdown_background();
+    Ok(status)
+}
+
+async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {
+    let mut signals = Signals::listen().map_err(|error| error.to_string())?;
+    let dir = config.settings.dir.clone();
+    let (store, records) = GroupStore::open(Path::new(&dir), STORE).map_err(|error| error.to_string())?;
+    let agreement = Agreement::new();
+    let (desk, asks) = mpsc::channel(ASKS_MAX);
+    let pass = [&config.sentinel.sentinel_pass, &config.settings.requirepass].into_iter().find(|pass| !pass.is_empty());
+    let dialler = Dialler::new(pass.map(|pass| pass.clone().into_bytes()));
+    let saved: Saved = match store.meta("promise") {
+        Some(bytes) => failover::decode(&bytes).map_err(|why| format!("the store {dir}/{STORE} is damaged: {why}"))?,
+        None => Saved::default(),
+    };
+    let belongs = match &saved.group {
+        Some(Belongs::Founder(charter)) => Some(charter.group),
+        Some(Belongs::Joined(group)) => Some(*group),
+        None => None,
+    };
+    if let Some(group) = belongs {
+        agreement.set_group(group);
+    }
+    let group = Group::start(
+        GroupConfig::default(),
+        (store, records),
+        random_u64(),
+        RegistryMachine(agreement.clone()),
+        dialler,
+        Arc::new(Receptionist(desk)),
+    )
+    .await
+    .map_err(|error| error.to_string())?;
+    let me = Me {
+        member: group.identity().raft_id(),
+        runid: config.sentinel.myid.unwrap_or(RunId::NONE),
+        addr: own_address(&config),
+        boot: random_u64(),
+    };
+    tracing::info!("Running mode=sentinel, port={}.", config.settings.port);
+    tracing::warn!("Sentinel ID is {}", me.runid);
+    let mut out = Vec::new();
+    let luck = GroupId(u128::from(random_u64()) << 64 | u128::from(random_u64()));
+    let monitor = Monitor::new(config, Identity { me, saved: saved.clone(), luck }, now(), &mut out);
+    let (founding, wishes) = mpsc::channel(keeper::FOUNDING_MAX);
+    let world = World::new(monitor, group, agreement, founding);
+    world.perform(out);
+    world.start(wishes, asks);
+    for listener in listeners {
+        world.listen(tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?);
+    }
+    // A crash between the promise and Raft's own record: what was decided is taken up again.
+    if world.group.identity().group().is_none() {
+        match &saved.group {
+            Some(Belongs::Founder(charter)) => keeper::start_group(&world, charter).await,
+            Some(Belongs::Joined(group)) => keeper::adopt(&world, *group).await,
+            None => {}
+        }
+    }
+    tracing::info!("Ready to accept connections tcp");
+    notify_ready();
+    tokio::select! {
+        () = world.exit.notified() => {}
+        _ = signals.next() => tracing::warn!("Received a signal, scheduling shutdown..."),
+    }
+    let _ = tokio::time::timeout(END, world.group.shutdown()).await;
+    tracing::warn!("Sentinel is now ready to exit, bye bye...");
+    Ok(0)
+}
+
+/// Where other sentinels reach this one: as announced, or the address by which the first master is reached.
+fn own_address(config: &Config) -> Addr {
+    let sentinel = &config.sentinel;
+    let port = if sentinel.announce_port == 0 { config.settings.port } else { sentinel.announce_port };
+    if !sentinel.announce_ip.is_empty() {
+        return Addr::new(sentinel.announce_ip.clone(), port);
+    }
+    let bound = config.settings.bind.iter().filter_map(|bind| bind.trim_start_matches('-').parse::<IpAddr>().ok());
+    let bound = bound.filter(|ip| !ip.is_unspecified()).max_by_key(|ip| !ip.is_loopback());
+    let towards =
+        sentinel.masters.first().and_then(|master| Some(SocketAddr::new(master.ip.parse().ok()?, master.port)));
+    let towards = towards.unwrap_or_else(|| SocketAddr::from(([192, 0, 2, 1], 9)));
+    let local = if towards.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    // Connecting a datagram socket sends nothing: it asks the system for the way.
+    let way = UdpSocket::bind(local).and_then(|socket| socket.connect(towards).and_then(|()| socket.local_addr()));
+    let ip = bound.or(way.ok().map(|addr| addr.ip())).unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    Addr::new(ip.to_string(), port)
+}
+
+fn random_u64() -> u64 {
+    runtime::random_seed()[0].max(1)
+}
