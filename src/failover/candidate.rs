@@ -86,7 +86,9 @@ fn judge(master: &Master, seen: &MasterSeen, addr: &Addr, now: Millis) -> Option
     let Read { at, facts } = node.info.as_ref()?;
     let down_since = seen.nodes.get(&master.addr).and_then(|node| node.down_since);
     let age_max = if down_since.is_some() { INFO_AGE_DOWN_MAX_MS } else { INFO_AGE_MAX_MS };
-    let fresh = node.is_reachable() && now.since(node.last_valid) <= PONG_AGE_MAX_MS && now.since(*at) <= age_max;
+    // The agreed master that calls itself a replica is down for that alone, and still there to be told otherwise.
+    let there = if *addr == master.addr { node.connected } else { node.is_reachable() };
+    let fresh = there && now.since(node.last_valid) <= PONG_AGE_MAX_MS && now.since(*at) <= age_max;
     if !fresh || facts.priority == 0 || node.foreign.is_some() {
         return None;
     }
@@ -138,7 +140,8 @@ fn is_kin(master: &Master, replica: Option<&Replica>, facts: &Facts) -> bool {
     let known = |id| master.lineage.contains(&id);
     let by_id = facts.replid.is_some_and(known) || facts.former.is_some_and(|(id, _)| known(id));
     let follows = facts.follows() == Some(&master.addr);
-    by_id || follows && (replica.linked || master.lineage.is_empty())
+    let linked = replica.linked && facts.runid.is_some() && facts.runid == replica.runid;
+    by_id || follows && (linked || master.lineage.is_empty())
 }
 
 #[cfg(test)]
@@ -226,8 +229,12 @@ mod tests {
         facts(&mut seen, 3).former = Some((id(1), Offset(20)));
         assert_eq!(order(&master, &seen), [3, 4, 2], "a chain of ids");
         facts(&mut seen, 3).former = None;
-        master.replicas.get_mut(&addr(3)).unwrap().linked = true;
+        let runid = Some(RunId::from_random([8; 20]));
+        master.replicas.insert(addr(3), Replica { runid, linked: true, owed: None });
         assert_eq!(order(&master, &seen), [3, 4, 2], "last seen linked to the agreed master");
+        facts(&mut seen, 3).runid = Some(RunId::from_random([6; 20]));
+        assert_eq!(order(&master, &seen), [4, 2], "another run");
+        facts(&mut seen, 3).runid = runid;
         facts(&mut seen, 3).role = Role::Replica { master: addr(77), link: MasterLink::Up };
         assert_eq!(order(&master, &seen), [4, 2], "but no longer following it");
     }

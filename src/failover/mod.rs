@@ -22,3 +22,5 @@ pub use names::{Addr, BootId, GroupId, MemberId};
 pub use obey::{Obedience, Obeyed, Order, Refusal};
 pub use registry::{EPOCH_JUMP_MAX, Master, Member, Phase, Pick, Promotion, Registry, Replica, Standing};
 pub use seen::{Answer, MasterSeen, Me, NodeSeen, Opinion, RaftView, Read, Seen, Sent};
+#[cfg(test)]
+mod sim;

@@ -316,6 +316,9 @@ impl Observation {
 
     /// The instance has another part from now on (a failover, an address that moved).
     pub fn set_kind(&mut self, kind: Kind, now: Millis) {
+        if self.kind == kind {
+            return;
+        }
         self.kind = kind;
         let wrong = kind == Kind::Master && !self.role_reported.0;
         self.role_wrong = wrong.then_some(now);

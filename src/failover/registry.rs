@@ -73,7 +73,7 @@ pub struct Master {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
     pub runid: Option<RunId>,
-    /// Its link to the agreed master was once seen up.
+    /// In this run of it, its link to the agreed master was seen up.
     pub linked: bool,
     /// It was the master or was picked up to this epoch and has not been seen following since: it may think itself
     /// master, and may not be forgotten.
@@ -331,7 +331,9 @@ impl Registry {
         }
         let replica = master.replicas.entry(addr.clone()).or_default();
         let before = replica.clone();
-        replica.linked |= linked;
+        // A link is the link of one run: what answers there after a restart has to show its own.
+        let other_run = runid.is_some() && runid != replica.runid;
+        replica.linked = linked || replica.linked && !other_run;
         replica.runid = runid.or(replica.runid);
         if !new && before == *replica {
             return Ok(Applied::Same);
