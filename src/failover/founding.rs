@@ -98,6 +98,10 @@ pub enum Body {
         via: Addr,
         charter: Option<Charter>,
     },
+    /// Ask `via`: the writer itself is still to join. (Only a member's word, or a charter, binds.)
+    Hint {
+        via: Addr,
+    },
     Prepare {
         ballot: Ballot,
     },
@@ -169,11 +173,30 @@ pub struct Rules {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    Watching { not_before: Millis },
-    Preparing { ballot: Ballot, since: Millis, promises: BTreeMap<MemberId, (Peer, Option<(Ballot, Charter)>)> },
-    Proposing { ballot: Ballot, charter: Charter, since: Millis, stored: BTreeSet<MemberId> },
-    Joining { group: GroupId, via: Addr, asked: Millis },
-    Member { group: GroupId },
+    Watching {
+        not_before: Millis,
+    },
+    Preparing {
+        ballot: Ballot,
+        since: Millis,
+        promises: BTreeMap<MemberId, (Peer, Option<(Ballot, Charter)>)>,
+    },
+    Proposing {
+        ballot: Ballot,
+        charter: Charter,
+        since: Millis,
+        stored: BTreeSet<MemberId>,
+    },
+    /// `charter`: where it was decided in this sentinel's own sight; those named in it may not know yet.
+    Joining {
+        group: GroupId,
+        via: Addr,
+        asked: Millis,
+        charter: Option<Charter>,
+    },
+    Member {
+        group: GroupId,
+    },
 }
 
 /// One sentinel's way into a group.
@@ -275,10 +298,14 @@ impl Founding {
                     self.advance(now, out);
                 }
             }
-            State::Joining { group, via, asked } if now.since(*asked) > JOIN_AGAIN_MS => {
-                let (group, via) = (*group, via.clone());
+            State::Joining { group, via, asked, charter } if now.since(*asked) > JOIN_AGAIN_MS => {
+                let (group, via, charter) = (*group, via.clone(), charter.clone());
                 out.push(Effect::Join { group, via: via.clone() });
-                self.state = State::Joining { group, via, asked: now };
+                for peer in charter.iter().flat_map(|charter| charter.members.values()) {
+                    let body = Body::Belongs { group, via: via.clone(), charter: charter.clone() };
+                    self.send(peer.addr.clone(), body, out);
+                }
+                self.state = State::Joining { group, via, asked: now, charter };
                 self.broadcast(&Body::Probe, out);
             }
             State::Joining { .. } | State::Member { .. } => {}
@@ -342,23 +369,21 @@ impl Founding {
             self.state = State::Member { group };
             out.extend([Effect::Save(self.saved.clone()), Effect::Found(charter)]);
         } else if let Some(first) = charter.members.values().next() {
-            self.join(now, group, first.addr.clone(), out);
+            let via = first.addr.clone();
+            self.join(now, group, via, Some(charter), out);
         }
     }
 
-    fn join(&mut self, now: Millis, group: GroupId, via: Addr, out: &mut Vec<Effect>) {
-        match &self.state {
-            State::Member { .. } => return,
-            State::Joining { group: known, .. } if *known == group => {
-                // Another way in, tried at the next turn.
-                let State::Joining { via: way, .. } = &mut self.state else { return };
-                *way = via;
-                return;
+    fn join(&mut self, now: Millis, group: GroupId, via: Addr, charter: Option<Charter>, out: &mut Vec<Effect>) {
+        match &mut self.state {
+            State::Member { .. } => {}
+            // Another way in, tried at the next turn.
+            State::Joining { group: known, via: way, .. } if *known == group => *way = via,
+            _ => {
+                out.push(Effect::Join { group, via: via.clone() });
+                self.state = State::Joining { group, via, asked: now, charter };
             }
-            _ => {}
         }
-        out.push(Effect::Join { group, via: via.clone() });
-        self.state = State::Joining { group, via, asked: now };
     }
 
     fn heard(&mut self, now: Millis, letter: Letter, out: &mut Vec<Effect>) {
@@ -385,15 +410,26 @@ impl Founding {
                 };
                 Some(Body::Belongs { group: *group, via: self.me.addr.clone(), charter: charter.cloned() })
             }
-            State::Joining { group, via, .. } => Some(Body::Belongs { group: *group, via: via.clone(), charter: None }),
+            State::Joining { group, via, charter, .. } => {
+                let named = charter.as_ref().filter(|charter| charter.members.contains_key(&from.member));
+                Some(match named {
+                    Some(charter) => Body::Belongs { group: *group, via: via.clone(), charter: Some(charter.clone()) },
+                    None => Body::Hint { via: via.clone() },
+                })
+            }
             _ => None,
         };
         match body {
             Body::Probe => self.send(from.addr, bound.unwrap_or(Body::Unbound), out),
             Body::Unbound => {}
+            Body::Hint { via } => {
+                if !matches!(self.state, State::Member { .. } | State::Joining { .. }) && via != self.me.addr {
+                    self.send(via, Body::Probe, out);
+                }
+            }
             Body::Belongs { group, via, charter } => match charter {
                 Some(charter) if !matches!(self.state, State::Member { .. }) => self.decided(now, charter, out),
-                _ => self.join(now, group, via, out),
+                _ => self.join(now, group, via, None, out),
             },
             Body::Prepare { .. } | Body::Store { .. } if bound.is_some() => {
                 self.send(from.addr, bound.unwrap_or(Body::Unbound), out);

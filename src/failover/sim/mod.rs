@@ -65,8 +65,14 @@ fn healed(world: &World) -> Result<(), String> {
 }
 
 fn run(seed: u64) -> Result<Stats, String> {
+    world(seed, false)
+}
+
+fn world(seed: u64, traced: bool) -> Result<Stats, String> {
+    let mut world = World::new(seed);
+    world.traced = traced;
     let replay = format!("REGENT_SEED={seed} cargo test --lib failover::sim::one -- --nocapture");
-    World::new(seed).run().map_err(|why| format!("{why}\nreplay: {replay}"))
+    world.run().map_err(|why| format!("{why}\nreplay: {replay}"))
 }
 
 /// Seeds of one run; more with `REGENT_SEEDS=n`.
@@ -105,7 +111,7 @@ fn worlds_stay_safe_and_heal() {
 #[test]
 fn one() {
     let seed = std::env::var("REGENT_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    println!("{:?}", run(seed).unwrap_or_else(|why| panic!("seed {seed}: {why}")));
+    println!("{:?}", world(seed, true).unwrap_or_else(|why| panic!("seed {seed}: {why}")));
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct World {
     /// A node that stays dead in the end.
     pub buried: Option<usize>,
     rebuilding: bool,
+    /// Print what is committed and what befalls the world.
+    pub traced: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,6 +77,8 @@ enum Ev {
     Committed { group: GroupId, term: u64, entry: Entry },
     Changed { group: GroupId, term: u64, change: Change },
     StartSentinel { s: usize },
+    Fall { s: usize },
+    Mend,
     StartNode { n: usize },
     Raft,
     Replicate,
@@ -82,6 +86,7 @@ enum Ev {
     Operate,
     Lookup,
     Heal,
+    Observe,
 }
 
 #[derive(Clone)]
@@ -134,6 +139,7 @@ impl World {
             stats: Stats::default(),
             buried: None,
             rebuilding: false,
+            traced: false,
         };
         (0..8).for_each(|_| drop(world.rnd(2)));
         let sentinels = if world.flavour == Flavour::TwoCamps { 4 } else { 3 + world.rnd(3) as usize };
@@ -238,6 +244,12 @@ impl World {
         self.failed.get_or_insert(why);
     }
 
+    fn trace(&self, what: impl FnOnce() -> String) {
+        if self.traced {
+            println!("{:>6} {}", self.now, what());
+        }
+    }
+
     fn calm(&self) -> bool {
         self.now >= FAULTS_END
     }
@@ -251,6 +263,11 @@ impl World {
     fn delay(&mut self) -> i64 {
         let max = if self.rnd(40) == 0 { self.delay_ms_max * 4 } else { self.delay_ms_max };
         1 + self.rnd(max) as i64
+    }
+
+    /// A ping and its reply together stay well below down-after: a slow network is not what is judged.
+    fn ping_delay(&mut self) -> i64 {
+        self.delay().min(250)
     }
 
     fn lost(&mut self) -> bool {
@@ -274,7 +291,7 @@ impl World {
             let late = self.now + if self.nodes[n].native { self.rnd(6_000) as i64 } else { 3 };
             self.at(late, Ev::ToNode { n, from: s, msg: msg.clone() });
         }
-        let at = self.now + self.delay();
+        let at = self.now + if matches!(msg, NodeMsg::Ping) { self.ping_delay() } else { self.delay() };
         self.at(at, Ev::ToNode { n, from: s, msg });
     }
 
@@ -331,6 +348,8 @@ impl World {
                 }
             }
             Ev::StartSentinel { s } => self.start_sentinel(s),
+            Ev::Mend => self.cut = [[false; SITES]; SITES],
+            Ev::Fall { s } => self.crash_sentinel(s),
             Ev::StartNode { n } => {
                 let (runid, replid) = (self.runid(), self.replid());
                 if !self.nodes[n].up && self.buried != Some(n) {
@@ -343,6 +362,7 @@ impl World {
             Ev::Operate => self.operate(),
             Ev::Lookup => self.lookup(),
             Ev::Heal => self.heal(),
+            Ev::Observe => self.observe_all(),
         }
     }
 
@@ -350,6 +370,7 @@ impl World {
         if self.sentinels[s].run.is_some() {
             return;
         }
+        self.sentinels[s].paused_until = 0;
         let boot = 1 + self.rnd(1 << 40);
         let group = self.sentinels[s].disk.saved.group.clone().map(|belongs| match belongs {
             crate::failover::founding::Belongs::Founder(charter) => charter.group,
@@ -409,7 +430,9 @@ impl World {
             let n = self.node_at(&addr).unwrap_or(0);
             self.chat_opinions(s);
             if self.now - self.trouble[s][n] > DOWN_AFTER + 2_500 && self.now - self.resumed(s) < 2_500 {
-                self.fail(format!("sentinel {s} called {addr} down after its own pause"));
+                let (trouble, resumed) = (self.trouble[s][n], self.resumed(s));
+                let why = format!("its node in trouble at {trouble}, resumed at {resumed}");
+                self.fail(format!("sentinel {s} called {addr} down after its own pause: {why}"));
             }
         }
         self.founded(s, effects);
@@ -577,6 +600,7 @@ impl World {
                     self.nodes.iter_mut().for_each(|node| node.root = 0);
                 }
                 let answer = self.nodes[n].order(group, &order, fresh);
+                self.trace(|| format!("node {n} told by {from}: {order} => {answer:?}"));
                 self.stats.refused += u64::from(matches!(answer, Answer::Refused(_)));
                 if matches!(answer, Answer::Obeyed { .. }) {
                     self.judge_obedience(n);
@@ -585,7 +609,7 @@ impl World {
             }
         };
         if self.reaches(NODE + n, from) {
-            let at = self.now + self.delay();
+            let at = self.now + if matches!(reply, Msg::Pong(..)) { self.ping_delay() } else { self.delay() };
             self.at(at, Ev::To { s: from, from: NODE + n, msg: reply });
         }
     }
@@ -738,10 +762,16 @@ impl World {
     }
 
     fn founded(&mut self, s: usize, effects: Vec<Effect>) {
+        let mut falls = false;
         for effect in effects {
             match effect {
                 Effect::Save(saved) => self.sentinels[s].disk.saved = saved,
                 Effect::Send { to, letter } => {
+                    self.trace(|| format!("letter {s} to {to}: {:?}", letter.body));
+                    let told = matches!(letter.body, Body::Promised { .. } | Body::Stored { .. });
+                    if told && !self.calm() && self.flavour == Flavour::Plain && self.rnd(8) == 0 {
+                        falls = true;
+                    }
                     if let Some(other) = self.sentinel_at(&to) {
                         self.send(s, other, Msg::Letter(letter));
                     }
@@ -768,6 +798,22 @@ impl World {
             run.registry = Some(crate::failover::Registry::new(group));
             self.sentinels[s].disk.applied = 0;
         }
+        if falls {
+            self.fall(s);
+        }
+    }
+
+    /// A sentinel falls the moment after it gave its word, and the network with it.
+    fn fall(&mut self, s: usize) {
+        let at = self.now + 1;
+        self.at(at, Ev::Fall { s });
+        if self.rnd(2) == 0 {
+            let sides = self.rnd(1 << 8);
+            self.cut = [[false; SITES]; SITES];
+            self.split(|site| site < NODE && sides >> site & 1 == 1);
+            let mended = self.now + 2_000 + self.rnd(4_000) as i64;
+            self.at(mended, Ev::Mend);
+        }
     }
 
     fn propose(&mut self, s: usize, entry: Entry) {
@@ -779,6 +825,11 @@ impl World {
         }
         run.in_flight.insert(entry.slot(), now);
         if let Some(leader) = run.seen.leader.and_then(|leader| self.sentinel_of(leader)) {
+            if self.rnd(12) == 0 {
+                // Once more, much later: what the group has decided since makes it stale.
+                let (late, msg) = (self.now + self.rnd(5_000) as i64, Msg::Propose(group, entry.clone()));
+                self.at(late, Ev::To { s: leader, from: s, msg });
+            }
             self.send(s, leader, Msg::Propose(group, entry));
         }
     }
@@ -796,6 +847,7 @@ impl World {
             return;
         }
         let result = self.groups.get_mut(&group).expect("a group").commit(entry.clone());
+        self.trace(|| format!("{entry} => {result:?}"));
         match result {
             Err(why) => self.fail(why),
             Ok(Applied::Done(_)) => {
@@ -905,11 +957,13 @@ impl World {
 
     fn judge_entry(&mut self, group: GroupId, entry: &Entry) {
         match entry {
-            Entry::Picked { node, reason, .. } => {
+            Entry::Picked { node, reason, executor, .. } => {
                 self.stats.repicks += u64::from(matches!(reason, Reason::Next { .. }));
                 self.stats.forced += u64::from(matches!(reason, Reason::Forced { .. }));
+                self.strike(node, *executor);
                 if let Some(n) = self.node_at(node)
                     && self.nodes[n].root != 0
+                    && !self.rebuilding
                     && self.now - self.nodes[n].strange_since > 5_000
                     && self.groups[&group].truth.masters.values().any(|master| !master.lineage.is_empty())
                 {
@@ -919,9 +973,9 @@ impl World {
             Entry::Promoted { node, epoch, .. } => {
                 self.stats.failovers += 1;
                 // Of another make, its own word is only that it is a master.
-                let obeyed = self.node_at(node).is_some_and(|n| {
-                    !self.nodes[n].native || self.nodes[n].promoted.contains_key(&(group, *epoch))
-                });
+                let obeyed = self
+                    .node_at(node)
+                    .is_some_and(|n| !self.nodes[n].native || self.nodes[n].promoted.contains_key(&(group, *epoch)));
                 if !obeyed {
                     self.fail(format!("{entry}, which never obeyed"));
                 }
@@ -1004,6 +1058,7 @@ impl World {
             6 | 7 => self.crash_sentinel(s),
             8 | 9 => {
                 let pause = self.now + 500 + self.rnd(6_000) as i64;
+                self.trace(|| format!("sentinel {s} stands still until {pause}"));
                 self.sentinels[s].paused_until = pause;
                 self.sentinels[s].resumed_at = pause;
             }
@@ -1035,6 +1090,7 @@ impl World {
         if !self.nodes[n].up {
             return;
         }
+        self.trace(|| format!("node {n} falls"));
         self.nodes[n].up = false;
         self.nodes[n].linked = false;
         let addr = self.nodes[n].addr.clone();
@@ -1053,6 +1109,27 @@ impl World {
         self.sentinels[s].paused_until = 0;
         let at = self.now + 50 + self.rnd(6_000) as i64;
         self.at(at, Ev::StartSentinel { s });
+    }
+
+    /// What can go wrong in the moment between a decision and its order.
+    fn strike(&mut self, node: &Addr, executor: MemberId) {
+        let (Some(n), Some(s)) = (self.node_at(node), self.sentinel_of(executor)) else { return };
+        if self.calm() {
+            return;
+        }
+        match self.rnd(16) {
+            0 | 1 => self.crash_node(n),
+            2 | 3 => self.crash_sentinel(s),
+            4 if self.flavour == Flavour::Plain => self.cut[s][NODE + n] = true,
+            // The order arrives and its answer does not.
+            5 | 6 if self.flavour == Flavour::Plain => self.cut[NODE + n][s] = true,
+            7 => {
+                self.trace(|| format!("sentinel {s} stands still for 3000"));
+                self.sentinels[s].paused_until = self.now + 3_000;
+            }
+            _ => {}
+        }
+        self.sentinels[s].resumed_at = self.sentinels[s].resumed_at.max(self.sentinels[s].paused_until);
     }
 
     /// An empty disk, as long as the group can bear the loss: everybody is a voter and nobody is on the way out.
@@ -1081,6 +1158,7 @@ impl World {
         (node.replid, node.former, node.offset, node.root, node.linked) = (replid, None, 1 << 40, 9, false);
         (node.runid, node.strange_since) = (runid, now);
         node.follows = follows.filter(|f| f.host == "x").or(Some(Addr::new("x", 2)));
+        self.trace(|| format!("node {n} is a stranger with {replid}"));
     }
 
     fn operate(&mut self) {
@@ -1111,6 +1189,14 @@ impl World {
                 let reason = Reason::Odown { against: master.epoch, witnesses };
                 let (name, epoch) = (NAME.to_owned(), registry.epoch.next());
                 self.propose(s, Entry::Picked { name, epoch, node, executor: by, reason, at: now });
+            }
+            5 => {
+                // The word of an earlier pick comes late.
+                let Some(master) = registry.masters.get(NAME) else { return };
+                let Some(pick) = master.pick() else { return };
+                let Some((node, epoch)) = pick.earlier.iter().next().map(|(n, e)| (n.clone(), *e)) else { return };
+                let (name, offset, replid) = (NAME.to_owned(), crate::base::Offset(1), None);
+                self.propose(s, Entry::Promoted { name, epoch, node, offset, replid, at: now });
             }
             3 => {
                 let addr = self.nodes[self.nodes.len() - 1].addr.clone();
@@ -1146,10 +1232,31 @@ impl World {
         }
     }
 
+    /// Whoever lost its part in the rebuilding is told again what to observe.
+    fn observe_all(&mut self) {
+        let Some(group) = self.groups.values().next() else { return };
+        let Some(addr) = group.truth.masters.get(NAME).map(|master| master.addr.clone()) else { return };
+        for sentinel in &mut self.sentinels {
+            let settings = sentinel.settings;
+            if let Some(run) = &mut sentinel.run {
+                run.seen.wanted.insert(NAME.to_owned(), (addr.clone(), settings));
+            }
+        }
+    }
+
     fn heal(&mut self) {
+        if self.rebuilding {
+            self.at(FAULTS_END + 8_000, Ev::Observe);
+        }
         self.cut = [[false; SITES]; SITES];
         (self.loss_percent, self.delay_ms_max) = (0, 20);
-        let wants_burial = self.rnd(3) == 0 && self.flavour == Flavour::Plain && !self.rebuilding;
+        let known = self.groups.values().any(|group| {
+            let master = group.truth.masters.get(NAME);
+            master.is_some_and(|m| {
+                m.replicas.len() + 1 == self.nodes.len() && !m.lineage.is_empty() && m.pick().is_none()
+            })
+        });
+        let wants_burial = self.rnd(3) == 0 && known && self.flavour == Flavour::Plain && !self.rebuilding;
         let whole = self.nodes.iter().all(|node| node.up && node.root == 0 && (node.linked || node.follows.is_none()));
         let masters = self.nodes.iter().filter(|node| node.follows.is_none()).count();
         if wants_burial && whole && masters == 1 {
@@ -1168,10 +1275,4 @@ impl World {
             self.at(FAULTS_END + 1, Ev::StartSentinel { s });
         }
     }
-}
-
-/// A letter's body is part of what the world prints.
-#[allow(dead_code)]
-fn body_of(letter: &Letter) -> &Body {
-    &letter.body
 }
