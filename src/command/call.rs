@@ -30,7 +30,8 @@ impl Server {
         let client = self.clients.get_mut(slot).expect("the stream's own client");
         let (db, proto) = (client.db, client.proto);
         let spec = table::find(client.last, &mut args).map_err(|refusal| refusal.text().into_owned())?;
-        let mut cx = Cx::new(self, slot, db, proto, Vec::new(), origin);
+        let out = std::mem::take(&mut client.out);
+        let mut cx = Cx::new(self, slot, db, proto, out, origin);
         let result = cx.apply(spec, &mut args);
         cx.finish();
         result

@@ -43,11 +43,16 @@ impl<'a> Cx<'a> {
 
     /// Ends the unit, and gives the buffer and the selected database back to the client.
     pub(super) fn finish(self) {
-        let Cx { server, slot, db, proto, mut out, .. } = self;
+        let Cx { server, slot, db, proto, mut out, origin, .. } = self;
         let fed = server.feed.commands() > 0;
         server.feed.close_unit(&mut server.stream);
         let end = server.stream.end();
         let Some(client) = server.clients.get_mut(slot) else { return };
+        if origin != Origin::Client {
+            out.clear(); // the stream is told nothing
+            (client.out, client.db, client.proto) = (out, db, proto);
+            return;
+        }
         out.append(&mut client.out); // what was pushed to itself meanwhile comes behind the reply
         (client.out, client.db, client.proto) = (out, db, proto);
         if fed {

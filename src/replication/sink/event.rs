@@ -23,11 +23,13 @@ pub struct SinkConfig {
     pub timeout_s: i64,
     /// A copy is parsed as it comes, not spooled to disk; for the log line only.
     pub to_parser: bool,
+    /// The node can go back to an earlier offset of its history, and says so to its master.
+    pub rewind: bool,
 }
 
 impl Default for SinkConfig {
     fn default() -> Self {
-        SinkConfig { user: None, password: None, port: 6379, ip: None, timeout_s: 60, to_parser: true }
+        SinkConfig { user: None, password: None, port: 6379, ip: None, timeout_s: 60, to_parser: true, rewind: true }
     }
 }
 

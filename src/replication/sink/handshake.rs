@@ -80,9 +80,11 @@ impl Sink {
         if let Some(ip) = &config.ip {
             bytes.extend(request(&[b"REPLCONF", b"ip-address", ip]));
         }
-        let mut capa: Vec<Vec<u8>> = vec![b"eof".to_vec(), b"psync2".to_vec(), b"rewind".to_vec()];
-        for former in stream.history().former() {
-            capa.push(format!("former:{}:{}", former.id, former.end).into_bytes());
+        let mut capa: Vec<Vec<u8>> = vec![b"eof".to_vec(), b"psync2".to_vec()];
+        if config.rewind {
+            capa.push(b"rewind".to_vec());
+            let former = stream.history().former().iter();
+            capa.extend(former.map(|former| format!("former:{}:{}", former.id, former.end).into_bytes()));
         }
         let mut words: Vec<&[u8]> = vec![b"REPLCONF"];
         for value in &capa {

@@ -203,6 +203,7 @@ pub fn configure(server: &mut Server) {
         ip: some(&settings.replica_announce_ip),
         timeout_s: settings.repl_timeout,
         to_parser: true,
+        rewind: false,
     };
     let source = SourceConfig {
         timeout_s: settings.repl_timeout,
