@@ -101,7 +101,7 @@ fn describe(reply: &mut Writer<'_>, spec: &Spec) {
     reply.set(0); // tips
     reply.set(spec.keys.len());
     spec.keys.iter().for_each(|keys| describe_keys(reply, keys));
-    reply.array(spec.subs.len());
+    reply.set(spec.subs.len());
     spec.subs.iter().for_each(|sub| describe(reply, sub));
 }
 

@@ -59,7 +59,7 @@ fn get(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// CONFIG SET directive value \[directive value ...\]: all or none.
 fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if !args.left().is_multiple_of(2) {
-        return Err(Refusal::Arity("config|set".into()));
+        return Err(Refusal::Syntax);
     }
     let mut pairs = Vec::with_capacity(args.left() / 2);
     while let Some(name) = args.maybe() {

@@ -101,7 +101,7 @@ fn wait(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if cx.server.is_replica() {
         return Err(Refusal::err(
             "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
-             configured to be writable (which is not a default) writes to replicas are just local and are not \
+             configured to be writable (which is not the default) writes to replicas are just local and are not \
              propagated.",
         ));
     }
@@ -205,7 +205,7 @@ fn conf<'a>(option: &[u8], value: &'a [u8]) -> Result<Option<Conf<'a>>, Refusal>
     let number = || number::parse_i64(value).ok_or(Refusal::NotInteger);
     let flag = || match number()? {
         on @ (0 | 1) => Ok(on == 1),
-        _ => Err(Refusal::err("value is out of range, must be between 0 and 1")),
+        _ => Err(Refusal::err("value is out of range, value must between 0 and 1")),
     };
     let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     Ok(Some(match option.to_ascii_lowercase().as_slice() {

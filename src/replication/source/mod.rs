@@ -102,6 +102,8 @@ pub struct Source {
     copies: u64,
     good: usize,
     counts: SyncCounts,
+    /// Why the last full copy was due.
+    last_full: Option<String>,
     second: i64,
     pinged: i64,
     /// When the last replica went, on the clock of the ticks.
@@ -121,6 +123,7 @@ impl Source {
             copies: 0,
             good: 0,
             counts: SyncCounts::default(),
+            last_full: None,
             second: now.seconds(),
             pinged: now.seconds(),
             idle_since: now,
@@ -244,6 +247,7 @@ impl Source {
             out.push(Effect::HistoryChanged);
         }
         entry.peer.by_sync = ask == Ask::Sync;
+        let mut why = format!("Full resync requested by replica {name} with SYNC");
         if let Ask::Psync { replid, next } = ask {
             match stream.history().continues(replid, next, &stream.held(), &name) {
                 Verdict::Continue { from } => return self.resume(now, link, from, &name, stream, out),
@@ -253,7 +257,8 @@ impl Source {
                         out.push(error("NOMASTERLINK Can't SYNC while behind the replica that asks"));
                         return;
                     }
-                    out.push(Effect::Log(Note::notice(reason.to_string())));
+                    why = reason.to_string();
+                    out.push(Effect::Log(Note::notice(why.clone())));
                     if ahead {
                         out.push(Effect::Log(Note::warning(format!(
                             "Warning: replica {name} tried to PSYNC with an offset that is greater than the master \
@@ -279,6 +284,7 @@ impl Source {
             }
         }
         self.counts.full += 1;
+        self.last_full = Some(why);
         self.entry(link, ip).phase = Phase::Waiting { since: now };
         self.join_or_order(now, link, stream, out);
     }

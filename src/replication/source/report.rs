@@ -33,6 +33,11 @@ impl Source {
         self.counts
     }
 
+    /// Why the last full copy was due, in the log's words.
+    pub fn last_full(&self) -> Option<&str> {
+        self.last_full.as_deref()
+    }
+
     /// Replicas that hold the stream up to `offset` (WAIT).
     pub fn acked_count(&self, offset: Offset) -> usize {
         self.streaming().filter(|(acked, _)| *acked >= offset).count()

@@ -1,7 +1,7 @@
 //! Which clients a CLIENT LIST or CLIENT KILL means.
 
 use crate::base::{Millis, number};
-use crate::command::{Args, Client, Cx, Kind, Outcome, Refusal, Slot, client_line};
+use crate::command::{Args, Client, Closing, Cx, Kind, Outcome, Refusal, Slot, client_line};
 
 /// The TYPE of a client, as these commands name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,11 @@ impl Type {
             Kind::Normal => Type::Normal,
         }
     }
+}
+
+/// A client that was killed in this turn is gone for others, though its connection is not closed yet.
+pub fn is_there(client: &Client) -> bool {
+    client.closing != Some(Closing::Now)
 }
 
 /// The filters of CLIENT KILL; all that are given must fit.
@@ -106,17 +111,18 @@ impl<'a> Filter<'a> {
 /// CLIENT LIST \[TYPE type | ID id \[id ...\]\]
 pub fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let clients = &cx.server.clients;
+    let there = || clients.iter().filter(|(_, client)| is_there(client));
     let mut slots: Vec<Slot> = Vec::new();
     if args.left() == 2 && args.take("TYPE") {
         let kind = Type::read(args.bytes()?)?;
-        slots.extend(clients.iter().filter(|(_, client)| Type::of(client) == kind).map(|(slot, _)| slot));
+        slots.extend(there().filter(|(_, client)| Type::of(client) == kind).map(|(slot, _)| slot));
     } else if args.left() > 1 && args.take("ID") {
         while let Some(word) = args.maybe() {
             let id = number::parse_i64(word).ok_or_else(|| Refusal::err("Invalid client ID"))?;
-            slots.extend(clients.iter().find(|(_, client)| client.id as i64 == id).map(|(slot, _)| slot));
+            slots.extend(there().find(|(_, client)| client.id as i64 == id).map(|(slot, _)| slot));
         }
     } else if args.left() == 0 {
-        slots.extend(clients.iter().map(|(slot, _)| slot));
+        slots.extend(there().map(|(slot, _)| slot));
         slots.sort_by_key(|slot| clients[*slot].id);
     } else {
         return Err(Refusal::Syntax);

@@ -1,6 +1,6 @@
 //! What one client may do to others: KILL, PAUSE, UNPAUSE, UNBLOCK.
 
-use super::choose::Filter;
+use super::choose::{Filter, is_there};
 use crate::base::{Millis, number};
 use crate::command::{Args, Ask, Blocked, Closing, Cx, Outcome, Pause, Refusal, Slot};
 
@@ -14,7 +14,7 @@ pub fn kill(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let (me, now) = (cx.slot, cx.server.mono);
     let clients = cx.server.clients.iter();
     let hit: Vec<Slot> =
-        clients.filter(|(slot, client)| filter.fits(client, *slot == me, now)).map(|(slot, _)| slot).collect();
+        clients.filter(|(slot, client)| is_there(client) && filter.fits(client, *slot == me, now)).map(|(slot, _)| slot).collect();
     for &slot in &hit {
         cx.server.close(slot, if slot == me { Closing::AfterReplies } else { Closing::Now });
     }
@@ -34,9 +34,9 @@ pub fn pause(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         (_, true) => true,
         _ if args.left() == 0 => true,
         _ if args.left() == 1 => return Err(Refusal::err("CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(Refusal::Syntax),
+        _ => return Err(wrong_form(args)),
     };
-    args.finish()?;
+    args.finish().map_err(|_| wrong_form(args))?;
     let timeout_ms =
         number::parse_i64(timeout).ok_or_else(|| Refusal::err("timeout is not an integer or out of range"))?;
     if timeout_ms < 0 {
@@ -52,6 +52,12 @@ pub fn pause(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.ask(Ask::PauseChanged);
     cx.reply().ok();
     Ok(())
+}
+
+/// The form does not fit although the least number of words is there.
+fn wrong_form(args: &Args<'_>) -> Refusal {
+    let sub = String::from_utf8_lossy(args.at(1));
+    Refusal::err(format_args!("unknown subcommand or wrong number of arguments for '{sub}'. Try CLIENT HELP."))
 }
 
 /// CLIENT UNPAUSE
@@ -71,7 +77,7 @@ pub fn unblock(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         _ if args.left() == 0 => false,
         _ => return Err(Refusal::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
-    args.finish()?;
+    args.finish().map_err(|_| wrong_form(args))?;
     let id = number::parse_i64(id).ok_or(Refusal::NotInteger)?;
     let waits = |blocked: &Option<Blocked>| matches!(blocked, Some(Blocked::Wait { .. }));
     let mut clients = cx.server.clients.iter();

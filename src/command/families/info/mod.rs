@@ -63,9 +63,15 @@ pub const SECTIONS: &[Section] = &[
 pub struct Lines<'a>(&'a mut String);
 
 impl Lines<'_> {
-    /// `name:value`
+    /// `name:value`. What peers say of themselves stands in values: it cannot make lines of its own.
     pub fn line(&mut self, name: impl std::fmt::Display, value: impl std::fmt::Display) {
-        let _ = write!(self.0, "{name}:{value}\r\n"); // into a String: cannot fail
+        let from = self.0.len();
+        let _ = write!(self.0, "{name}:{value}"); // into a String: cannot fail
+        if self.0[from..].contains(char::is_control) {
+            let clean = self.0[from..].replace(char::is_control, " ");
+            self.0.replace_range(from.., &clean);
+        }
+        self.0.push_str("\r\n");
     }
 }
 

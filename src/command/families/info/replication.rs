@@ -67,6 +67,7 @@ pub const ROWS: &[Row] = &[
             lines.line(format_args!("repl_former{index}"), format_args!("id={},end={}", former.id, former.end));
         }
     }),
+    Maybe("last_full_resync", |server| Some(server.source.last_full()?.to_owned())),
 ];
 
 fn sink(server: &Server) -> Option<SinkInfo<'_>> {
