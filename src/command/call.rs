@@ -109,15 +109,18 @@ impl Cx<'_> {
 
     /// A refusal while queuing makes EXEC abort; where EXEC itself is refused, the transaction ends with it.
     fn break_transaction(&mut self, spec: Option<&'static Spec>, refusal: Refusal) -> Refusal {
-        let Some(multi) = &mut self.client().multi else { return refusal };
-        multi.broken = true;
         if spec.is_none_or(|spec| spec.name != "exec") {
+            if let Some(multi) = &mut self.client().multi {
+                multi.broken = true;
+            }
             return refusal;
         }
         self.client().multi = None;
         let slot = self.slot;
         self.server.unwatch(slot);
-        Refusal::Text(format!("EXECABORT Transaction discarded because of: {}", refusal.text()).into())
+        let text = refusal.text();
+        let why = text.strip_prefix("ERR ").unwrap_or(&text);
+        Refusal::Text(format!("EXECABORT Transaction discarded because of: {why}").into())
     }
 
     /// CLIENT REPLY OFF and SKIP.

@@ -68,17 +68,6 @@ impl<'a> Cx<'a> {
         Writer::new(&mut self.out, self.proto)
     }
 
-    /// The reply of a container's HELP: a head, these lines, and the line about HELP itself.
-    pub fn help(&mut self, lines: &[&str]) {
-        let container = self.spec.parent.unwrap_or(self.spec.name).to_uppercase();
-        let mut reply = self.reply();
-        reply.array(lines.len() + 3);
-        reply.simple(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
-        for line in lines.iter().chain(&["HELP", "    Prints this help."]) {
-            reply.simple(line);
-        }
-    }
-
     /// The client that asked.
     pub fn client(&mut self) -> &mut Client {
         &mut self.server.clients[self.slot]

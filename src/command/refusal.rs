@@ -12,6 +12,8 @@ pub enum Refusal {
     Overflow,
     NoSuchKey,
     OutOfRange,
+    /// A number that must not be negative.
+    NotPositive,
     NoAuth,
     ReadOnly,
     NoReplicas,
@@ -44,6 +46,7 @@ impl Refusal {
             Refusal::Overflow => "ERR increment or decrement would overflow".into(),
             Refusal::NoSuchKey => "ERR no such key".into(),
             Refusal::OutOfRange => "ERR index out of range".into(),
+            Refusal::NotPositive => "ERR value is out of range, must be positive".into(),
             Refusal::NoAuth => "NOAUTH Authentication required.".into(),
             Refusal::ReadOnly => "READONLY You can't write against a read only replica.".into(),
             Refusal::NoReplicas => "NOREPLICAS Not enough good replicas to write.".into(),

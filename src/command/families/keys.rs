@@ -220,7 +220,16 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
     Ok(())
 }
 
-/// Word as the number of a database.
+/// The next word as a number of 32 bits.
+fn small_int(args: &mut Args<'_>) -> Result<i64, Refusal> {
+    let number = args.int()?;
+    if i32::try_from(number).is_ok() {
+        return Ok(number);
+    }
+    Err(Refusal::err(format!("value is out of range, value must between {} and {}", i32::MIN, i32::MAX)))
+}
+
+/// The database of this number.
 fn db_number(cx: &Cx<'_>, number: i64) -> Result<u32, Refusal> {
     let databases = cx.server.keyspace.databases() as i64;
     if (0..databases).contains(&number) { Ok(number as u32) } else { Err(Refusal::BadDb) }
@@ -228,7 +237,7 @@ fn db_number(cx: &Cx<'_>, number: i64) -> Result<u32, Refusal> {
 
 /// SELECT index
 fn select(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let number = args.int().ok().filter(|&number| i32::try_from(number).is_ok()).ok_or(Refusal::NotInteger)?;
+    let number = small_int(args)?;
     cx.db = db_number(cx, number)?;
     cx.reply().ok();
     Ok(())
@@ -236,10 +245,7 @@ fn select(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// SWAPDB index1 index2
 fn swapdb(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let mut number = |which: &str| {
-        let number = args.int().ok().filter(|&number| i32::try_from(number).is_ok());
-        number.ok_or_else(|| Refusal::err(format!("invalid {which} DB index")))
-    };
+    let mut number = |which: &str| small_int(args).map_err(|_| Refusal::err(format!("invalid {which} DB index")));
     let (a, b) = (number("first")?, number("second")?);
     let (a, b) = (db_number(cx, a)?, db_number(cx, b)?);
     if a != b {
@@ -256,7 +262,7 @@ fn swapdb(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// MOVE key db
 fn move_key(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    let number = args.int().map_err(|_| Refusal::NotInteger)?;
+    let number = small_int(args)?;
     let to = db_number(cx, number)?;
     if to == cx.db {
         return Err(Refusal::err("source and destination objects are the same"));
@@ -281,7 +287,7 @@ fn copy(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         if args.take("replace") {
             replace = true;
         } else if args.left() > 1 && args.take("db") {
-            let number = args.int()?;
+            let number = small_int(args)?;
             db = db_number(cx, number)?;
         } else {
             return Err(Refusal::Syntax);

@@ -7,10 +7,13 @@ mod command;
 mod config;
 pub mod connection;
 mod counter;
+mod debug;
 mod expire;
 pub mod help;
 mod info;
 mod keys;
+mod lcs;
+mod object;
 mod persistence;
 mod pubsub;
 mod replication;
@@ -24,8 +27,10 @@ mod transaction;
 pub const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     substring::ROWS,
+    lcs::ROWS,
     counter::ROWS,
     keys::ROWS,
+    object::ROWS,
     scan::ROWS,
     expire::ROWS,
     transaction::ROWS,
@@ -38,6 +43,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     replication::ROWS,
     persistence::ROWS,
     server::ROWS,
+    debug::ROWS,
 ];
 
 /// The row of "no command yet".

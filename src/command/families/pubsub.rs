@@ -155,14 +155,16 @@ fn numpat(cx: &mut Cx<'_>, _args: &mut Args<'_>) -> Outcome {
 
 /// PUBSUB HELP
 fn help(cx: &mut Cx<'_>, _args: &mut Args<'_>) -> Outcome {
-    cx.help(&[
-        "CHANNELS [<pattern>]",
-        "    Return the currently active channels matching a <pattern> (default: '*').",
-        "NUMPAT",
-        "    Return number of subscriptions to patterns.",
-        "NUMSUB [<channel> ...]",
-        "    Return the number of subscribers for the specified channels, excluding",
-        "    pattern subscriptions(default: no channels).",
-    ]);
-    Ok(())
+    super::help::help(
+        cx,
+        &[
+            "CHANNELS [<pattern>]",
+            "    Return the currently active channels matching a <pattern> (default: '*').",
+            "NUMPAT",
+            "    Return number of subscriptions to patterns.",
+            "NUMSUB [<channel> ...]",
+            "    Return the number of subscribers for the specified channels, excluding",
+            "    pattern subscriptions(default: no channels).",
+        ],
+    )
 }
