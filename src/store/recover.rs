@@ -11,8 +11,8 @@
 
 use super::checkpoint::builder::{Builder, Opener};
 use super::checkpoint::manifest::{Loaded, load, read_blob};
-use super::checkpoint::pages::{Pages, Sled};
-use super::checkpoint::{Checkpoint, Manifest, PageReader};
+use super::checkpoint::pages::{Pages, Sled, Table};
+use super::checkpoint::{Checkpoint, Manifest, PieceReader};
 use super::error::{LogError, StoreError};
 use super::history::History;
 use super::lock::DirLock;
@@ -286,10 +286,12 @@ impl Recovery {
         contents + self.tail.as_ref().map_or(0, |tail| tail.bytes())
     }
 
-    /// All pages as (space, page, bytes), in order; each is checked.
+    /// All pages as (space, page, bytes), in the order in which they were written; each is checked. The disk is read in
+    /// one pass.
     pub fn pages(&self) -> impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>> + '_ {
         let contents = self.base.loaded.as_ref().map(|loaded| &loaded.contents);
-        contents.map(|contents| PageReader::new(&*self.base.pages, contents)).into_iter().flatten()
+        let pages = &*self.base.pages;
+        contents.map(|contents| PieceReader::new(pages, Table::Pages, &contents.pages)).into_iter().flatten()
     }
 
     /// One blob of a space; `None` if the checkpoint has none of that number.
@@ -299,10 +301,11 @@ impl Recovery {
         piece.map(|piece| read_blob(&*self.base.pages, id, piece)).transpose()
     }
 
-    /// All blobs as (space, blob, bytes), in order; each is checked.
+    /// All blobs as (space, blob, bytes), as [`pages`](Self::pages).
     pub fn blobs(&self) -> impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>> + '_ {
-        let blobs = self.base.loaded.iter().flat_map(|loaded| &loaded.contents.blobs);
-        blobs.map(|(&id, piece)| Ok((id.0, id.1, read_blob(&*self.base.pages, id, piece)?)))
+        let contents = self.base.loaded.as_ref().map(|loaded| &loaded.contents);
+        let pages = &*self.base.pages;
+        contents.map(|contents| PieceReader::new(pages, Table::Blobs, &contents.blobs)).into_iter().flatten()
     }
 
     /// The next entry to replay; `None` at the end of the log.

@@ -83,6 +83,25 @@ fn a_round_trip_on_the_real_disk() {
     assert_eq!(store.log().unwrap().reader().read(Offset(0), 100).unwrap(), b"onetwothree");
 }
 
+/// sled writes what is larger than a quarter of its segment to a file of its own and never syncs it: a leaf of many large
+/// rows is such a thing, so parts are small.
+#[test]
+fn sled_makes_no_files_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = fresh(dir.path(), Options::default());
+    for round in 0..3 {
+        store.checkpoint().begin();
+        for page in 0..60 {
+            store.checkpoint().put_page(1, page * 7 % 60, big_page(page + round)).unwrap();
+        }
+        store.commit(state(Offset(0))).unwrap();
+        store.wait().result.unwrap();
+    }
+    drop(store);
+    let blobs = std::fs::read_dir(dir.path().join(STORE_DIR).join("blobs")).map_or(0, Iterator::count);
+    assert_eq!(blobs, 0);
+}
+
 #[test]
 fn a_second_process_is_told_who_has_the_directory() {
     let dir = tempfile::tempdir().unwrap();

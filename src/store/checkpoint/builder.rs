@@ -174,8 +174,10 @@ impl Builder {
         let (pieces, id) = place.of(&mut building.contents);
         let old = pieces.insert(id, new);
         building.discard(place, old, new.parts);
-        for (part, bytes) in bytes.chunks(PART_BYTES).enumerate() {
-            building.push(place.table(), Op::Put(place.key(new.version, part as u32), bytes.to_vec()));
+        for part in 0..new.parts {
+            let from = part as usize * PART_BYTES;
+            let bytes = bytes[from..bytes.len().min(from + PART_BYTES)].to_vec();
+            building.push(place.table(), Op::Put(place.key(new.version, part), bytes));
         }
         building.work.bytes += bytes.len() as u64;
         building.work.pieces += 1;

@@ -1,8 +1,8 @@
 //! The current checkpoint, read on the storage thread while nothing can change it: what a full copy is made from.
 
-use super::PageReader;
+use super::PieceReader;
 use super::manifest::{Contents, read_blob};
-use super::pages::Pages;
+use super::pages::{Pages, Table};
 use crate::store::error::StoreError;
 
 /// What is done with the image. It runs on the storage thread: checkpoints wait meanwhile.
@@ -15,9 +15,9 @@ pub struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// All pages as (space, page, bytes), in order; each is checked.
+    /// All pages as (space, page, bytes), in the order in which they were written; each is checked.
     pub fn pages(&self) -> impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>> + '_ {
-        PageReader::new(self.pages, self.contents)
+        PieceReader::new(self.pages, Table::Pages, &self.contents.pages)
     }
 
     /// One blob of a space; `None` if the checkpoint has none of that number.

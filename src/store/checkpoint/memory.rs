@@ -97,7 +97,7 @@ impl Pages for MemoryPages {
     fn apply(&self, table: Table, ops: Vec<Op>) -> Result<(), StoreError> {
         for op in &ops {
             if let Op::Put(_, value) = op {
-                assert!(value.len() < crate::base::limits::SLED_VALUE_BYTES_MAX, "a value too large for sled");
+                assert!(value.len() <= super::manifest::PART_BYTES, "a value too large for sled");
             }
         }
         let mut state = self.step()?;

@@ -8,7 +8,8 @@
 //! 1. A crash at any step leaves the former checkpoint or the new one whole (`a_crash_at_every_step`).
 //! 2. What the current manifest names is never overwritten: pages are written under a new version.
 //! 3. The log is synced up to C before a checkpoint at C becomes current.
-//! 4. No value in sled is larger than `SLED_VALUE_BYTES_MAX`; every batch is followed by a flush.
+//! 4. No value in sled is larger than a part of 7 KiB, so that no leaf becomes a file of its own, which sled would not
+//!    sync (`torture::sled_makes_no_files_of_its_own`); every batch is followed by a flush (asserted by the double).
 //! 5. A page that does not match its checksum is a named fault, never returned.
 //!
 //! Files in reading order: `pages` (the database behind a trait, and sled), `manifest` (what is stored), `builder` (the
@@ -29,7 +30,7 @@ mod tests;
 pub use builder::Work;
 pub use image::{Image, Visit};
 pub use manifest::Manifest;
-pub use reading::PageReader;
+pub use reading::PieceReader;
 
 use super::error::StoreError;
 use super::log::SyncHandle;

@@ -1,82 +1,84 @@
-//! Reads a checkpoint back: one ordered pass over the pages' table, beside the manifest, which is in the same order.
+//! Reads a checkpoint back in one ordered pass over a table: all rows are read where they stand, and those that the
+//! manifest names are put together.
 
-use super::manifest::{Contents, PART_BYTES, Piece, PieceId, check, part_of_key};
+use super::manifest::{PART_BYTES, Piece, PieceId, check, part_key, part_of_key};
 use super::pages::{Pages, Rows, Table};
 use crate::store::error::StoreError;
-use std::collections::btree_map;
+use std::collections::BTreeMap;
 
-/// The pages that the manifest names, in order. Rows that it does not name are passed over.
-pub struct PageReader<'a> {
+/// The pages (or blobs) that the manifest names, in the order in which they were written. Rows that it does not name are
+/// passed over; one that is named and not there is a fault.
+pub struct PieceReader<'a> {
     pages: &'a dyn Pages,
+    table: Table,
+    what: &'static str,
     rows: Rows<'a>,
-    wanted: btree_map::Iter<'a, PieceId, Piece>,
-    row: Option<(PieceId, u64, u32, Vec<u8>)>,
-    failed: bool,
+    wanted: &'a BTreeMap<PieceId, Piece>,
+    found: usize,
+    done: bool,
 }
 
-impl<'a> PageReader<'a> {
-    pub(in crate::store) fn new(pages: &'a dyn Pages, contents: &'a Contents) -> Self {
-        let rows = pages.scan(Table::Pages, &[]);
-        PageReader { pages, rows, wanted: contents.pages.iter(), row: None, failed: false }
+impl<'a> PieceReader<'a> {
+    pub(in crate::store) fn new(pages: &'a dyn Pages, table: Table, wanted: &'a BTreeMap<PieceId, Piece>) -> Self {
+        let what = if table == Table::Blobs { "blob" } else { "page" };
+        PieceReader { pages, table, what, rows: pages.scan(table, &[]), wanted, found: 0, done: false }
     }
 
-    /// Steps to the next row.
-    fn advance(&mut self) -> Result<(), StoreError> {
-        self.row = None;
-        if let Some(row) = self.rows.next() {
-            let (key, value) = row?;
-            let (id, version, part) = part_of_key(&key).ok_or_else(|| StoreError::Damaged {
-                dir: self.pages.dir().into(),
-                what: "a page's key".into(),
-                why: format!("{} bytes", key.len()),
-            })?;
-            self.row = Some((id, version, part, value));
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, id: PieceId, piece: &Piece) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = Vec::new();
-        if piece.parts > 1 {
-            bytes.reserve_exact((piece.length as usize).min(piece.parts as usize * PART_BYTES));
-        }
-        for part in 0..piece.parts {
-            let key = (id, piece.version, part);
-            if self.row.is_none() {
-                self.advance()?;
+    fn step(&mut self) -> Result<Option<(u32, u64, Vec<u8>)>, StoreError> {
+        for row in self.rows.by_ref() {
+            let (key, mut bytes) = row?;
+            let Some((id, version, 0)) = part_of_key(&key) else { continue };
+            let Some(piece) = self.wanted.get(&id).filter(|piece| piece.version == version) else { continue };
+            if piece.parts > 1 {
+                bytes.reserve_exact((piece.length as usize).min(piece.parts as usize * PART_BYTES) - bytes.len());
             }
-            while self.row.as_ref().is_some_and(|row| (row.0, row.1, row.2) < key) {
-                self.advance()?;
-            }
-            match self.row.take() {
-                Some(row) if (row.0, row.1, row.2) == key => {
-                    if bytes.is_empty() {
-                        bytes = row.3;
-                    } else {
-                        bytes.extend_from_slice(&row.3);
-                    }
-                }
-                other => {
-                    self.row = other;
+            for part in 1..piece.parts {
+                let Some(row) = self.rows.next() else { break };
+                let (key, more) = row?;
+                if part_of_key(&key) != Some((id, version, part)) {
                     break;
                 }
+                bytes.extend_from_slice(&more);
+            }
+            return self.checked(id, piece, bytes).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn checked(&mut self, id: PieceId, piece: &Piece, bytes: Vec<u8>) -> Result<(u32, u64, Vec<u8>), StoreError> {
+        check(self.pages, || format!("{} {} of space {}", self.what, id.1, id.0), piece, &bytes)?;
+        self.found += 1;
+        Ok((id.0, id.1, bytes))
+    }
+
+    /// At the end: every piece has been found, or the first that is missing is named.
+    fn complete(&self) -> Result<(), StoreError> {
+        if self.found == self.wanted.len() {
+            return Ok(());
+        }
+        for (&id, piece) in self.wanted {
+            if self.pages.get(self.table, &part_key(id, piece.version, 0))?.is_none() {
+                let what = format!("{} {} of space {}", self.what, id.1, id.0);
+                return Err(StoreError::Damaged { dir: self.pages.dir().into(), what, why: "it is missing".into() });
             }
         }
-        check(self.pages, || format!("page {} of space {}", id.1, id.0), piece, &bytes)?;
-        Ok(bytes)
+        let why = format!("{} rows were read of {}", self.found, self.wanted.len());
+        Err(StoreError::Damaged { dir: self.pages.dir().into(), what: "its order".into(), why })
     }
 }
 
-impl Iterator for PageReader<'_> {
+impl Iterator for PieceReader<'_> {
     type Item = Result<(u32, u64, Vec<u8>), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
+        if self.done {
             return None;
         }
-        let (&id, piece) = self.wanted.next()?;
-        let page = self.take(id, piece);
-        self.failed = page.is_err();
-        Some(page.map(|bytes| (id.0, id.1, bytes)))
+        let next = self.step().and_then(|piece| match piece {
+            Some(piece) => Ok(Some(piece)),
+            None => self.complete().map(|()| None),
+        });
+        self.done = !matches!(next, Ok(Some(_)));
+        next.transpose()
     }
 }

@@ -39,7 +39,7 @@ fn builder(pages: &MemoryPages) -> Builder {
 /// What a new process reads: the offset and the image.
 fn read(pages: &MemoryPages) -> Option<(u64, Image)> {
     let loaded = load(pages).unwrap()?;
-    let all = PageReader::new(pages, &loaded.contents).map(Result::unwrap);
+    let all = PieceReader::new(pages, Table::Pages, &loaded.contents.pages).map(Result::unwrap);
     let image = Image {
         pages: all.map(|(space, page, bytes)| ((space, page), bytes)).collect(),
         blobs: loaded.contents.blobs.iter().map(|(&id, piece)| (id, read_blob(pages, id, piece).unwrap())).collect(),
@@ -53,7 +53,7 @@ fn checkpoint(builder: &mut Builder, image: &mut Image, offset: u64, luck: &mut 
     builder.begin()?;
     for _ in 0..6 {
         let id = (luck.below(3) as u32, luck.below(6) as u64);
-        let length = [0, 10, 1000, 65_024, 65_025, 200_000][luck.below(6)];
+        let length = [0, 10, 7168, 7169, 64_000, 200_000][luck.below(6)];
         let bytes = vec![offset as u8 ^ luck.below(256) as u8; length];
         match luck.below(8) {
             0 => {
@@ -204,14 +204,14 @@ fn damage_is_named() {
 
     pages.damage(Table::Pages, &part_key((2, 7), 1, 1));
     let loaded = load(&pages).unwrap().unwrap();
-    let mut reader = PageReader::new(&pages, &loaded.contents);
+    let mut reader = PieceReader::new(&pages, Table::Pages, &loaded.contents.pages);
     let error = reader.next().unwrap().unwrap_err().to_string();
     assert_eq!(error, "the checkpoint /memory is damaged: page 7 of space 2: checksum mismatch");
     assert!(reader.next().is_none());
 
     pages.apply(Table::Pages, vec![Op::Remove(part_key((2, 7), 1, 0))]).unwrap();
-    let error = PageReader::new(&pages, &loaded.contents).next().unwrap().unwrap_err().to_string();
-    assert!(error.ends_with("page 7 of space 2: 0 bytes of 100000"), "{error}");
+    let error = PieceReader::new(&pages, Table::Pages, &loaded.contents.pages).next().unwrap().unwrap_err().to_string();
+    assert!(error.ends_with("page 7 of space 2: it is missing"), "{error}");
 
     pages.damage(Table::Blobs, &part_key((2, 9), 1, 0));
     let piece = loaded.contents.blobs[&(2, 9)];
