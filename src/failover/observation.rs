@@ -1,7 +1,7 @@
 //! One sentinel's opinion of one instance: is it subjectively down, since when, and when will it be.
 //!
 //! The rules are those of Redis Sentinel: a ping that no valid reply (PONG, LOADING, MASTERDOWN) has answered for
-//! longer than down-after; a broken link, counted from the last valid reply; a master that has called itself a replica
+//! longer than down-after; a broken link, counted from its end; a master that has called itself a replica
 //! for longer than down-after and two INFO periods; a rebooted master that stays unready for longer than
 //! reboot-down-after. What differs: the moment is exact (`next_deadline`) and not polled, and a pause of the sentinel's
 //! own process is not held against the instance: the count starts anew, where Redis would go into TILT for 30 s.
@@ -120,7 +120,8 @@ pub struct Observation {
     status: Status,
     ping_sent: Option<Millis>,
     last_valid: Millis,
-    /// Where a broken link's silence is counted from: the last valid reply, or the end of a pause of our own.
+    /// Where a broken link's silence is counted from: its end, or the end of a pause of our own. (Redis counts from the
+    /// last valid reply, so that a node which is back within down-after may still be failed over.)
     heard: Millis,
     last_reply: Millis,
     runid: Option<RunId>,
@@ -154,7 +155,13 @@ impl Observation {
     pub fn step(&mut self, now: Millis, event: Event) -> Change {
         match event {
             Event::LinkUp => self.link = Link::Up,
-            Event::LinkBroken => self.link = Link::Broken,
+            Event::LinkBroken => {
+                // A connection that breaks with nothing owed on it was alive until now: the silence begins here.
+                if self.link == Link::Up && self.ping == Ping::Answered {
+                    self.heard = now;
+                }
+                self.link = Link::Broken;
+            }
             Event::PingSent => {
                 self.ping_sent = Some(now);
                 if self.ping == Ping::Answered {
@@ -408,15 +415,15 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_link_counts_from_the_last_valid_reply() {
+    fn a_broken_link_counts_from_its_end() {
         let mut seen = healthy(Kind::Replica);
         seen.step(at(800), Event::LinkBroken);
-        assert_eq!(seen.next_deadline(), Some(at(5003)));
+        assert_eq!(seen.next_deadline(), Some(at(5801)));
         let mut back = seen.clone();
         back.step(at(900), Event::LinkUp);
         assert_eq!(back.next_deadline(), None);
-        assert_eq!(tick(&mut seen, 5003), Change::Down);
-        assert_eq!(seen.step(at(5100), Event::LinkUp), Change::Up);
+        assert_eq!(tick(&mut seen, 5801), Change::Down);
+        assert_eq!(seen.step(at(5900), Event::LinkUp), Change::Up);
     }
 
     #[test]

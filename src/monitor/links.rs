@@ -267,10 +267,9 @@ impl Monitor {
                 for why in items.iter().skip(1).filter_map(Frame::error) {
                     self.log(Level::Warning, format!("{addr} obeyed {kind}, but: {why}"), out);
                 }
-                if let Order::Follow { master, .. } = order {
+                if let Order::Follow { .. } = order {
                     let obeyed = Answer::Obeyed { offset: crate::base::Offset(0), replid: None };
                     self.seen.answered(name, addr, order, obeyed);
-                    let _ = master;
                 }
             }
         }

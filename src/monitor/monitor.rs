@@ -328,6 +328,7 @@ impl Monitor {
             failing_over: None,
             picked: None,
             forced: false,
+            forced_at: None,
             config: config.clone(),
         };
         self.masters.insert(name.clone(), watched);

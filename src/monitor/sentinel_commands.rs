@@ -15,6 +15,9 @@ use std::net::IpAddr;
 
 const NO_MASTER: &str = "ERR No such master with that name";
 
+/// How long after SENTINEL FAILOVER another one is answered with `-INPROG`.
+const FORCED_PAUSE_MS: Millis = Millis(1_000);
+
 /// A subcommand: name, other name, words with SENTINEL itself (negative: at least).
 const SUBCOMMANDS: &[(&str, i32)] = &[
     ("CKQUORUM", 3),
@@ -422,7 +425,11 @@ impl Monitor {
     fn failover_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>, out: &mut Vec<Effect>) {
         let name = ask.text(2);
         let Some(watched) = self.masters.get(&name) else { return w.error(NO_MASTER) };
-        let text = watched.describe(&watched.addr);
+        // A failover takes milliseconds here. Who asks twice at once means one, as where it takes seconds.
+        let recent = watched.forced_at.is_some_and(|at| self.clock.mono.since(at) < FORCED_PAUSE_MS);
+        if recent {
+            return w.error("INPROG Failover already in progress");
+        }
         if self.group().is_none() || !self.registry.masters.contains_key(&name) {
             return w.error("NOGOODSLAVE No suitable replica to promote");
         }
@@ -430,7 +437,9 @@ impl Monitor {
             Err(why) => w.error(why),
             Ok(()) => {
                 self.log(Level::Warning, format!("Executing user requested FAILOVER of '{name}'"), out);
-                let _ = text;
+                if let Some(watched) = self.masters.get_mut(&name) {
+                    watched.forced_at = Some(self.clock.mono);
+                }
                 self.seen.masters.entry(name).or_default().forced = Some(self.clock.mono);
                 self.look_now = true;
                 w.ok();

@@ -28,6 +28,8 @@ pub struct Watched {
     pub picked: Option<Addr>,
     /// It began with SENTINEL FAILOVER.
     pub forced: bool,
+    /// SENTINEL FAILOVER was taken here, then.
+    pub forced_at: Option<Millis>,
 }
 
 impl Watched {

@@ -73,8 +73,11 @@ impl<S: Subscriber> Layer<S> for Lines {
         let meta = event.metadata();
         let ours = meta.target().starts_with("regent") || meta.target() == "verbose";
         let (verbosity, sign) = match *meta.level() {
+            // What libraries tell of their inner life (a peer that is away, ten times a second) is no operator's business:
+            // what comes of it is told by the code that asked them.
+            Level::ERROR | Level::WARN if !ours => (Verbosity::Debug, '.'),
+            _ if !ours => return,
             Level::ERROR | Level::WARN => (Verbosity::Warning, '#'),
-            _ if !ours => return, // what libraries tell of their inner life is no operator's business
             Level::INFO => (Verbosity::Notice, '*'),
             Level::DEBUG if meta.target() == "verbose" => (Verbosity::Verbose, '-'),
             Level::DEBUG | Level::TRACE => (Verbosity::Debug, '.'),
