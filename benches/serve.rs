@@ -11,7 +11,10 @@ fn main() {
     let (reps, requests) = (setting("REPS", 5), setting("REQUESTS", 300_000));
     let args = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""];
     let servers = [Server::start(Make::Redis, &args), Server::start(Make::Regent, &args)];
-    println!("{:<6} {:>4} {:>14} {:>14} {:>7} {:>8} {:>12} {:>12}", "", "P", "redis s/M", "regent s/M", "ratio", "reach", "redis r/s", "regent r/s");
+    println!(
+        "{:<6} {:>4} {:>14} {:>14} {:>7} {:>8} {:>12} {:>12}",
+        "", "P", "redis s/M", "regent s/M", "ratio", "reach", "redis r/s", "regent r/s"
+    );
     for (command, reach) in [("set", [1.0, 0.75, 0.6]), ("get", [0.95, 0.75, 0.65])] {
         for (pipeline, reach) in [1, 16, 100].into_iter().zip(reach) {
             let count = if pipeline == 1 { requests } else { requests * 4 };

@@ -18,6 +18,7 @@ impl Monitor {
         }
         self.seen.notice(&self.registry, now);
         self.judge_odown(out);
+        self.name_replicas(out);
         self.seen.raft.changing = self.changing || now < self.change_not_before;
         let moves = self.wise_moves();
         let busy = !moves.is_empty() || self.masters.values().any(|w| w.odown.is_some() || w.failing_over.is_some());
@@ -70,6 +71,29 @@ impl Monitor {
             if !observed && !self.seen.wanted.contains_key(name) {
                 self.seen.wanted.insert(name.clone(), (watched.addr.clone(), watched.settings()));
             }
+        }
+    }
+
+    /// Nodes that follow the agreed master although it named them to nobody: it may have died before the group was
+    /// founded, and they are all that there is to promote.
+    fn name_replicas(&mut self, out: &mut Vec<Effect>) {
+        let mut found = Vec::new();
+        for (name, watched) in &self.masters {
+            let Some(master) = self.registry.masters.get(name) else { continue };
+            let down = watched.master().is_none_or(|node| node.observation.is_down());
+            if !self.caught_up || !down || master.pick().is_some() || master.addr != watched.addr {
+                continue;
+            }
+            for node in watched.replicas().filter(|node| !master.replicas.contains_key(&node.addr)) {
+                let Some(facts) = node.facts.as_ref().filter(|facts| facts.follows() == Some(&master.addr)) else {
+                    continue;
+                };
+                let (addr, runid, linked) = (node.addr.clone(), facts.runid, facts.is_linked());
+                found.push(Entry::ReplicaSeen { name: name.clone(), epoch: master.epoch, addr, runid, linked });
+            }
+        }
+        for entry in found {
+            self.propose(entry, out);
         }
     }
 

@@ -13,8 +13,10 @@ pub fn kill(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     };
     let (me, now) = (cx.slot, cx.server.mono);
     let clients = cx.server.clients.iter();
-    let hit: Vec<Slot> =
-        clients.filter(|(slot, client)| is_there(client) && filter.fits(client, *slot == me, now)).map(|(slot, _)| slot).collect();
+    let hit: Vec<Slot> = clients
+        .filter(|(slot, client)| is_there(client) && filter.fits(client, *slot == me, now))
+        .map(|(slot, _)| slot)
+        .collect();
     for &slot in &hit {
         cx.server.close(slot, if slot == me { Closing::AfterReplies } else { Closing::Now });
     }
