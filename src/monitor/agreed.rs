@@ -63,6 +63,11 @@ impl Monitor {
             for addr in master.replicas.keys() {
                 self.add_node(&name, addr, out);
             }
+            // The duties count facts that were read in the present epoch only: they are asked for at once.
+            if let Some(watched) = self.masters.get_mut(&name).filter(|w| w.asked_in != Some(master.epoch)) {
+                watched.asked_in = Some(master.epoch);
+                watched.nodes.values_mut().for_each(|node| node.info_sent = LONG_AGO);
+            }
             let now = self.clock.mono;
             let Some(watched) = self.masters.get_mut(&name) else { continue };
             watched.failing_over = master.pick().map(|_| watched.failing_over.unwrap_or(now));

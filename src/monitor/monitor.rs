@@ -329,6 +329,7 @@ impl Monitor {
             picked: None,
             forced: false,
             forced_at: None,
+            asked_in: None,
             config: config.clone(),
         };
         self.masters.insert(name.clone(), watched);

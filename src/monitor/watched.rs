@@ -28,6 +28,8 @@ pub struct Watched {
     pub picked: Option<Addr>,
     /// It began with SENTINEL FAILOVER.
     pub forced: bool,
+    /// The configuration epoch since which the nodes have been asked for INFO.
+    pub asked_in: Option<Epoch>,
     /// SENTINEL FAILOVER was taken here, then.
     pub forced_at: Option<Millis>,
 }
