@@ -74,22 +74,24 @@ impl Monitor {
         }
     }
 
-    /// Nodes that follow the agreed master although it named them to nobody: it may have died before the group was
-    /// founded, and they are all that there is to promote.
+    /// Nodes that follow the agreed master, or one that it replaced, although the group does not know them: the master
+    /// may have died before it named them to anybody, and a new one does not know them.
     fn name_replicas(&mut self, out: &mut Vec<Effect>) {
         let mut found = Vec::new();
         for (name, watched) in &self.masters {
             let Some(master) = self.registry.masters.get(name) else { continue };
             let down = watched.master().is_none_or(|node| node.observation.is_down());
-            if !self.caught_up || !down || master.pick().is_some() || master.addr != watched.addr {
+            if !self.caught_up || !(down || self.seen.leads()) || master.addr != watched.addr {
                 continue;
             }
             for node in watched.replicas().filter(|node| !master.replicas.contains_key(&node.addr)) {
-                let Some(facts) = node.facts.as_ref().filter(|facts| facts.follows() == Some(&master.addr)) else {
-                    continue;
-                };
-                let (addr, runid, linked) = (node.addr.clone(), facts.runid, facts.is_linked());
-                found.push(Entry::ReplicaSeen { name: name.clone(), epoch: master.epoch, addr, runid, linked });
+                let Some(facts) = &node.facts else { continue };
+                let Some(followed) = facts.follows() else { continue };
+                if master.nodes().any(|known| known == followed) {
+                    let (addr, runid) = (node.addr.clone(), facts.runid);
+                    let linked = facts.is_linked() && *followed == master.addr;
+                    found.push(Entry::ReplicaSeen { name: name.clone(), epoch: master.epoch, addr, runid, linked });
+                }
             }
         }
         for entry in found {
