@@ -101,8 +101,8 @@ impl<'a> Cx<'a> {
     /// Feeds a command that belongs to no database (PUBLISH).
     pub fn feed_plain(&mut self, words: &[&[u8]]) {
         if self.feeds() {
-            let Server { feed, stream, fresh, .. } = &mut *self.server;
-            feed.plain(stream, *fresh, words.iter().copied());
+            let Server { feed, stream, .. } = &mut *self.server;
+            feed.plain(stream, words.iter().copied());
         }
     }
 

@@ -61,9 +61,13 @@ impl Feed {
         self.commands += 1;
     }
 
-    /// Adds a command that belongs to no database (PUBLISH, PING, REPLCONF GETACK): no SELECT is put in front.
-    pub fn plain<'w>(&mut self, stream: &mut Stream, fresh: ReplId, words: impl ExactSizeIterator<Item = &'w [u8]>) {
-        self.own(stream, fresh);
+    /// Adds a command that belongs to no database (PUBLISH, PING, REPLCONF GETACK): no SELECT is put in front. A master
+    /// that came back leaves it out until it has taken its own id: nobody follows it yet, and a hello of a sentinel must
+    /// not be the byte that keeps a deposed master from resuming in part (N2).
+    pub fn plain<'w>(&mut self, stream: &mut Stream, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+        if stream.must_own() {
+            return;
+        }
         encode(&mut self.unit, words);
         self.commands += 1;
     }
@@ -206,10 +210,22 @@ mod tests {
     fn publish_selects_no_database() {
         let mut stream = Stream::new(History::blank(ID), Offset(0), 1 << 20);
         let mut feed = Feed::default();
-        feed.plain(&mut stream, FRESH, words("PUBLISH c m"));
+        feed.plain(&mut stream, words("PUBLISH c m"));
         feed.close_unit(&mut stream);
         assert_eq!(names(&feed), "PUBLISH c m");
         assert_eq!(stream.selected(), None);
+    }
+
+    // A sentinel's hello reached a restarted master before the order to follow: it took an id of its own for the PUBLISH,
+    // and the node came back by a full copy.
+    #[test]
+    fn a_restarted_master_takes_no_id_for_a_publish() {
+        let mut stream = Stream::new(History::blank(ID).resumed(), Offset(50), 1 << 20);
+        let mut feed = Feed::default();
+        feed.plain(&mut stream, words("PUBLISH __sentinel__:hello m"));
+        feed.close_unit(&mut stream);
+        assert!(!feed.has_pending());
+        assert_eq!((stream.history().id(), stream.end()), (ID, Offset(50)));
     }
 
     #[test]

@@ -127,8 +127,8 @@ fn ask_for_acks(server: &mut Server) {
     if server.source.attached() == 0 {
         return;
     }
-    let Server { feed, stream, fresh, .. } = server;
-    feed.plain(stream, *fresh, [&b"REPLCONF"[..], b"GETACK", b"*"].into_iter());
+    let Server { feed, stream, .. } = server;
+    feed.plain(stream, [&b"REPLCONF"[..], b"GETACK", b"*"].into_iter());
     feed.close_unit(stream);
 }
 

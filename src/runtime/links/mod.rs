@@ -91,6 +91,10 @@ pub fn perform(world: &Rc<World>) {
         if of_source.is_empty() && of_sink.is_empty() {
             return;
         }
+        if !of_sink.is_empty() {
+            let replica = world.server.borrow().is_replica();
+            super::logging::set_role(if replica { b'S' } else { b'M' });
+        }
         for effect in of_sink {
             sink_effect(world, effect);
         }
@@ -116,8 +120,8 @@ fn source_effect(world: &Rc<World>, effect: source::Effect) {
         Effect::SendFromLog { link, from, to } => out::from_log(world, link, from, to),
         Effect::Ping => {
             let mut server = world.server.borrow_mut();
-            let Server { feed, stream, fresh, .. } = &mut *server;
-            feed.plain(stream, *fresh, [&b"PING"[..]].into_iter());
+            let Server { feed, stream, .. } = &mut *server;
+            feed.plain(stream, [&b"PING"[..]].into_iter());
             feed.close_unit(stream);
             world.turn.notify_one();
         }
