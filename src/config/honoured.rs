@@ -104,7 +104,7 @@ honoured! {
     /// Own: a checkpoint is due when the log behind the last one is this share of the keyspace, in percent.
     "checkpoint-growth-percentage" = "100", int(1, INT), OPEN => checkpoint_growth_percentage: i64;
     /// Own: no checkpoint is taken for growth before the log behind the last one has this size.
-    "checkpoint-min-size" = "64mb", memory(MIB, LONG), OPEN => checkpoint_min_size: u64;
+    "checkpoint-min-size" = "64mb", memory(1024, LONG), OPEN => checkpoint_min_size: u64;
     /// Own: bytes of log kept for replicas that come back, beyond what recovery needs.
     "log-retain-size" = "256mb", memory(0, LONG), OPEN => log_retain_size: u64;
 

@@ -1,0 +1,338 @@
+//! One node as a process: what it was told to keep it has after `kill -9` at any moment, exactly once.
+
+mod support;
+
+use regent::resp::Frame;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+use support::{Client, Dice, SOON, Server, wait_for, wait_until};
+
+fn bulk(text: &str) -> Frame {
+    Frame::Bulk(text.as_bytes().to_vec())
+}
+
+/// What a crash may not change.
+fn standing(node: &Server) -> (String, String, i64) {
+    let (id, offset) = node.place();
+    (node.digest(), id, offset)
+}
+
+#[test]
+fn a_crash_changes_nothing() {
+    let mut node = Server::node(&[]);
+    for db in [0, 3] {
+        node.ok(&format!("SELECT {db}"));
+        for n in 0..200 {
+            node.ok(&format!("SET key:{n} value:{n}"));
+        }
+        node.ask("APPEND key:7 more");
+        node.ask("INCRBY counter 41");
+        node.ask("SETRANGE range 5000 end");
+        node.ask("EXPIRE key:9 1000");
+        node.ask("DEL key:1 key:2 nothing");
+        node.ok("MULTI");
+        node.ask("INCR counter");
+        node.ask("SET in multi");
+        node.ask("EXEC");
+    }
+    let before = standing(&node);
+    node.crash();
+    assert_eq!(standing(&node), before);
+    node.crash();
+    assert_eq!(standing(&node), before, "a start that writes nothing changes nothing");
+    node.ok("SELECT 3");
+    assert_eq!(node.ask("GET counter"), bulk("42"));
+    assert_eq!(node.ask("STRLEN range"), Frame::Int(5003));
+    let Frame::Int(ttl) = node.ask("TTL key:9") else { panic!("no TTL") };
+    assert!((900..=1000).contains(&ttl), "{ttl}");
+    node.ok("SET own 1");
+    let (id, offset) = node.place();
+    assert_ne!(id, before.1, "a restarted master takes its own id with its first byte");
+    assert!(offset > before.2);
+    let info = node.info("replication");
+    assert_eq!(info.get("master_replid2"), before.1);
+    assert_eq!(info.int("second_repl_offset"), before.2 + 1);
+    let before = standing(&node);
+    node.crash();
+    assert_eq!(standing(&node), before);
+}
+
+#[test]
+fn save_and_bgsave_leave_checkpoints_that_a_start_reads() {
+    let mut node = Server::node(&[]);
+    for n in 0..3000 {
+        node.ok(&format!("SET key:{n} {}", "x".repeat(n % 300)));
+    }
+    let big = vec![b'b'; 3 << 20];
+    assert!(node.cmd(&[b"SET".as_slice(), b"big", &big]).is_ok());
+    node.ok("SAVE");
+    let at = node.place().1;
+    assert_eq!(node.ask("INCR after"), Frame::Int(1));
+    let before = standing(&node);
+    node.crash();
+    assert_eq!(standing(&node), before);
+    assert!(node.log().contains(&format!("(checkpoint at {at},")), "the checkpoint was not read");
+    assert_eq!(node.ask("STRLEN big"), Frame::Int(3 << 20));
+    assert_eq!(node.ask("INCR after"), Frame::Int(2));
+    assert_eq!(node.ask("BGSAVE"), Frame::Simple("Background saving started".into()));
+    wait_until("the checkpoint is taken", SOON, || node.info("persistence").int("rdb_changes_since_last_save") == 0);
+    assert_eq!(node.ask("BGREWRITEAOF").text(), Some(&b"Background append only file rewriting started"[..]));
+    node.ok("FLUSHALL");
+    node.ok("SET only one");
+    let before = standing(&node);
+    node.ok("SAVE");
+    node.crash();
+    assert_eq!(standing(&node), before);
+    assert_eq!(node.ask("DBSIZE"), Frame::Int(1));
+}
+
+#[test]
+fn a_clean_end_leaves_a_checkpoint() {
+    let mut node = Server::node(&[]);
+    for end in ["SHUTDOWN", "SIGTERM", "SIGINT", "SHUTDOWN NOSAVE"] {
+        node.ask(&format!("INCR ends"));
+        node.ok("SET k v");
+        let before = standing(&node);
+        match end {
+            "SIGTERM" => node.signal(libc::SIGTERM),
+            "SIGINT" => node.signal(libc::SIGINT),
+            command => {
+                let mut client = node.client();
+                let words: Vec<&str> = command.split(' ').collect();
+                assert!(client.try_cmd(&words).is_err(), "SHUTDOWN has no reply");
+            }
+        }
+        assert!(node.wait_end().success(), "{end}");
+        assert!(node.log().trim_end().ends_with("bye bye..."), "{end}");
+        node.start();
+        assert_eq!(standing(&node), before, "{end}");
+        if !end.ends_with("NOSAVE") {
+            let line = format!("(checkpoint at {}, 0 bytes of log behind it", before.2);
+            assert!(node.log().contains(&line), "{end}: {line}");
+        }
+    }
+}
+
+#[test]
+fn without_a_log_a_clean_end_keeps_all_and_a_crash_what_was_saved() {
+    let mut node = Server::node(&["appendonly no"]);
+    assert!(node.log().contains("appendonly is off"));
+    node.ok("SET k saved");
+    let before = standing(&node);
+    node.signal(libc::SIGTERM);
+    assert!(node.wait_end().success());
+    node.start();
+    assert_eq!(standing(&node), before, "its place in the history too");
+    node.ok("SET k lost");
+    node.crash();
+    assert_eq!(node.ask("GET k"), bulk("saved"));
+    assert_ne!(node.place().0, before.1, "what was written under the old id is not known: another id");
+
+    node.ok("SET k again");
+    node.ok("CONFIG SET appendonly yes");
+    wait_until("the log has its checkpoint", SOON, || node.info("persistence").int("aof_rewrite_in_progress") == 0);
+    node.ok("SAVE");
+    for n in 1..=50 {
+        assert_eq!(node.ask("INCR logged"), Frame::Int(n));
+    }
+    let before = standing(&node);
+    node.unset("appendonly");
+    node.crash();
+    assert_eq!(standing(&node), before, "the log is on");
+
+    node.ok("CONFIG SET appendonly no");
+    node.ok("SET k kept");
+    node.ok("SAVE");
+    node.ok("SET k gone");
+    node.set("appendonly", "no");
+    node.crash();
+    assert_eq!(node.ask("GET k"), bulk("kept"));
+    assert_eq!(node.ask("GET logged"), bulk("50"));
+}
+
+#[test]
+fn what_expires_while_the_node_is_down_is_deleted_by_an_effect() {
+    let mut node = Server::node(&[]);
+    node.ok("SET stays 1");
+    node.ok("SET goes 1 PX 300");
+    node.ask("PEXPIRE stays 100000000");
+    let offset = node.place().1;
+    let began = SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+    node.kill();
+    wait_until("the deadline is over", SOON, || {
+        SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970") > began + Duration::from_millis(400)
+    });
+    node.start();
+    assert_eq!(node.ask("GET goes"), Frame::Null);
+    assert_eq!(node.ask("EXISTS stays"), Frame::Int(1));
+    // A master that came back owns nothing until its first own effect: it deletes with its first write at the latest.
+    node.ok("SET own 1");
+    wait_until("it is deleted", SOON, || node.ask("DBSIZE") == Frame::Int(2));
+    assert!(node.place().1 > offset);
+}
+
+#[test]
+fn a_transaction_is_whole_or_not_at_all() {
+    let mut node = Server::node(&[]);
+    for round in 0..6 {
+        // The pipeline is cut by the kill, wherever that is.
+        let mut client = node.client();
+        let mut bytes = Vec::new();
+        for n in 0..400 {
+            let n = (round * 400 + n).to_string();
+            for words in [&["MULTI"][..], &["SET", "a", &n], &["SET", "b", &n], &["INCR", "c"], &["EXEC"]] {
+                regent::resp::command(words, &mut bytes);
+            }
+        }
+        let done = std::thread::spawn(move || {
+            let _ = client.send_raw(&bytes);
+            (0..5).all(|_| client.receive().is_ok())
+        });
+        assert!(done.join().expect("the sender"));
+        node.crash();
+        let (a, b) = (node.ask("GET a"), node.ask("GET b"));
+        assert_eq!(a, b);
+        assert!(a.text().is_some());
+        node.ask("DEL a b");
+    }
+}
+
+// ------------------------------------------------------------------ torture
+
+/// What one client of the load knows for certain.
+#[derive(Default)]
+struct Witness {
+    /// INCRs, APPENDs, SETRANGEs and transactions that were acknowledged.
+    acked: [u64; 4],
+    /// The one that was sent and not answered.
+    open: Option<usize>,
+}
+
+impl Witness {
+    /// Compares with what the node holds: everything acknowledged is there once, and at most the open one besides.
+    fn check(&mut self, node: &mut Client, me: usize) {
+        let held = |reply: Frame| reply.int().unwrap_or(0) as u64;
+        let counted = held(node.ask(&format!("GET c:{me}")));
+        let text = node.ask(&format!("GET a:{me}")).text().map(<[u8]>::to_vec).unwrap_or_default();
+        let text = String::from_utf8(text).expect("digits");
+        let appended = text.split_terminator(';').count() as u64;
+        let expected: String = (1..=appended).map(|n| format!("{n};")).collect();
+        assert_eq!(text, expected, "client {me}: APPENDs are there once and in order");
+        let ranged = held(node.ask(&format!("GETRANGE r:{me} 100 119")));
+        let both = node.ask(&format!("MGET m:{me}:x m:{me}:y"));
+        let both = both.items().expect("two values");
+        assert_eq!(both[0], both[1], "client {me}: a transaction was split");
+        let moved = held(both[0].clone());
+        for (what, found) in [counted, appended, ranged, moved].into_iter().enumerate() {
+            let acked = self.acked[what];
+            let extra = u64::from(self.open == Some(what));
+            assert!(
+                (acked..=acked + extra).contains(&found),
+                "client {me}: of operation {what} {acked} were acknowledged (and {extra} sent), {found} are there"
+            );
+            self.acked[what] = found;
+        }
+        self.open = None;
+    }
+
+    /// One operation; `false` when the connection broke.
+    fn step(&mut self, node: &mut Client, me: usize, what: usize) -> bool {
+        self.open = Some(what);
+        let next = self.acked[what] + 1;
+        let reply = match what {
+            0 => node.try_cmd(&["INCR", &format!("c:{me}")]),
+            1 => node.try_cmd(&["APPEND", &format!("a:{me}"), &format!("{next};")]),
+            2 => node.try_cmd(&["SETRANGE", &format!("r:{me}"), "100", &format!("{next:020}")]),
+            _ => {
+                let mut bytes = Vec::new();
+                let (x, y) = (format!("m:{me}:x"), format!("m:{me}:y"));
+                for words in [&["MULTI"][..], &["INCR", &x], &["INCR", &y], &["EXEC"]] {
+                    regent::resp::command(words, &mut bytes);
+                }
+                let sent = node.send_raw(&bytes);
+                sent.and_then(|()| (0..4).map(|_| node.receive()).last().expect("four replies"))
+            }
+        };
+        match reply {
+            Ok(Frame::Error(text)) => panic!("client {me}: {text}"),
+            Ok(_) => {
+                self.acked[what] = next;
+                self.open = None;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Clients write what is not idempotent while the node is killed again and again; `directives` besides.
+fn torture(seed: u64, kills: u64, directives: &[&str]) {
+    const CLIENTS: usize = 3;
+    let mut node = Server::node(directives);
+    let port = node.port;
+    let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let load = |me: usize| {
+            let mut dice = Dice(seed ^ (me as u64) << 32);
+            let mut witness = Witness::default();
+            loop {
+                let mut client = wait_for("the node is back", SOON, || {
+                    let mut client = Client::connect(port).ok()?;
+                    matches!(client.try_cmd(&["PING"]), Ok(Frame::Simple(_))).then_some(client)
+                });
+                witness.check(&mut client, me);
+                loop {
+                    if stop.load(Ordering::Relaxed) {
+                        return witness.check(&mut client, me);
+                    }
+                    let n = dice.roll();
+                    if n % 16 == 0 {
+                        // Keys that go by themselves, and pages that come and go with them.
+                        let life = format!("{}", 1 + n % 300);
+                        let key = format!("e:{me}:{}", n % 997);
+                        if client.try_cmd(&["SET", &key, &"v".repeat((n % 90) as usize), "PX", &life]).is_err() {
+                            break;
+                        }
+                    }
+                    if !witness.step(&mut client, me, (n >> 8) as usize % 4) {
+                        break;
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        };
+        for me in 0..CLIENTS {
+            let load = &load;
+            scope.spawn(move || load(me));
+        }
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut dice = Dice(seed);
+            for kill in 0..kills {
+                let until = done.load(Ordering::Relaxed) + 100 + dice.below(1500);
+                wait_until("the load goes on", SOON, || done.load(Ordering::Relaxed) >= until);
+                if kill % 3 == 1 {
+                    let _ = node.ask("BGSAVE");
+                }
+                node.crash();
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    wait_until("what expires has gone", SOON, || node.ask("DBSIZE") == Frame::Int(CLIENTS as i64 * 5));
+    let before = standing(&node);
+    node.crash();
+    assert_eq!(standing(&node), before, "seed {seed}");
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_or_done_twice() {
+    torture(1, 8, &["checkpoint-min-size 1kb", "checkpoint-growth-percentage 1"]);
+}
+
+#[test]
+fn nothing_is_lost_with_an_fsync_each_turn() {
+    torture(2, 3, &["appendfsync always", "checkpoint-min-size 64kb"]);
+}
