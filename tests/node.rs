@@ -271,36 +271,36 @@ fn torture(seed: u64, kills: u64, directives: &[&str]) {
     let mut node = Server::node(directives);
     let port = node.port;
     let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let load = |me: usize| {
-            let mut dice = Dice(seed ^ (me as u64) << 32);
-            let mut witness = Witness::default();
+    let load = |me: usize| {
+        let mut dice = Dice(seed ^ (me as u64) << 32);
+        let mut witness = Witness::default();
+        loop {
+            let mut client = wait_for("the node is back", SOON, || {
+                let mut client = Client::connect(port).ok()?;
+                matches!(client.try_cmd(&["PING"]), Ok(Frame::Simple(_))).then_some(client)
+            });
+            witness.check(&mut client, me);
             loop {
-                let mut client = wait_for("the node is back", SOON, || {
-                    let mut client = Client::connect(port).ok()?;
-                    matches!(client.try_cmd(&["PING"]), Ok(Frame::Simple(_))).then_some(client)
-                });
-                witness.check(&mut client, me);
-                loop {
-                    if stop.load(Ordering::Relaxed) {
-                        return witness.check(&mut client, me);
-                    }
-                    let n = dice.roll();
-                    if n % 16 == 0 {
-                        // Keys that go by themselves, and pages that come and go with them.
-                        let life = format!("{}", 1 + n % 300);
-                        let key = format!("e:{me}:{}", n % 997);
-                        if client.try_cmd(&["SET", &key, &"v".repeat((n % 90) as usize), "PX", &life]).is_err() {
-                            break;
-                        }
-                    }
-                    if !witness.step(&mut client, me, (n >> 8) as usize % 4) {
+                if stop.load(Ordering::Relaxed) {
+                    return witness.check(&mut client, me);
+                }
+                let n = dice.roll();
+                if n % 16 == 0 {
+                    // Keys that go by themselves, and pages that come and go with them.
+                    let life = format!("{}", 1 + n % 300);
+                    let key = format!("e:{me}:{}", n % 997);
+                    if client.try_cmd(&["SET", &key, &"v".repeat((n % 90) as usize), "PX", &life]).is_err() {
                         break;
                     }
-                    done.fetch_add(1, Ordering::Relaxed);
                 }
+                if !witness.step(&mut client, me, (n >> 8) as usize % 4) {
+                    break;
+                }
+                done.fetch_add(1, Ordering::Relaxed);
             }
-        };
+        }
+    };
+    std::thread::scope(|scope| {
         for me in 0..CLIENTS {
             let load = &load;
             scope.spawn(move || load(me));

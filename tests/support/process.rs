@@ -148,7 +148,8 @@ impl Server {
                 Ok(())
             });
         }
-        self.child = Some(command.spawn().unwrap_or_else(|error| panic!("{} must be installed: {error}", self.program)));
+        self.child =
+            Some(command.spawn().unwrap_or_else(|error| panic!("{} must be installed: {error}", self.program)));
     }
 
     /// Waits until it answers PING with anything.
