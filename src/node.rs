@@ -8,14 +8,13 @@ use crate::command::{Kind, Origin, Parts, Save, Server};
 use crate::config::{Config, Role, ShutdownFlags, TitleVars, process_title};
 use crate::keyspace::Keyspace;
 use crate::runtime::process::{PidFile, Signals, Stop, daemonize, notify_ready, set_title};
-use crate::runtime::{self, StopRequest, World, clock, cron, disk, links, listener, logging, turn};
+use crate::runtime::{self, Bells, StopRequest, World, clock, cron, disk, links, listener, logging, turn};
 use crate::session::StreamReader;
 use crate::store::{self, Opened, Options, Store, Wakers};
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// Runs a node with the arguments behind `regent node`; the exit status.
 pub fn run(args: &[String]) -> i32 {
@@ -114,11 +113,11 @@ fn show_title(config: &Config) {
 async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
     tracing::info!("Server initialized");
-    let bell = Arc::new(Notify::new());
-    let (server, disk) = recover(config, &bell)?;
+    let bells = Bells::default();
+    let (server, disk) = recover(config, &bells)?;
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });
-    let world = World::new(server, disk, bell);
+    let world = World::new(server, disk, bells);
     tokio::task::spawn_local(turn::turns(world.clone()));
     tokio::task::spawn_local(cron::beats(world.clone()));
     tokio::task::spawn_local(cron::serve_disk(world.clone()));
@@ -170,11 +169,14 @@ fn on_signal(world: &Rc<World>, stop: Stop) {
 }
 
 /// What the disk holds, as a server that stands where the node ended.
-fn recover(config: Config, bell: &Arc<Notify>) -> Result<(Server, disk::Disk), String> {
+fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String> {
     let settings = &config.settings;
-    let (for_log, for_checkpoint) = (bell.clone(), bell.clone());
+    let (both, for_checkpoint) = (bells.clone(), bells.disk.clone());
     let wakers = Wakers {
-        log: Arc::new(move || for_log.notify_one()),
+        log: Arc::new(move || {
+            both.log.notify_one();
+            both.disk.notify_one();
+        }),
         checkpoint: Arc::new(move || for_checkpoint.notify_one()),
     };
     let options = Options { log: settings.appendonly, wakers, ..Options::default() };
@@ -191,7 +193,7 @@ fn recover(config: Config, bell: &Arc<Notify>) -> Result<(Server, disk::Disk), S
             let store = fresh.start(origin).map_err(|error| error.to_string())?;
             let keyspace = Keyspace::new(databases, runtime::random_seed());
             let server = new_server(config, keyspace, disk::first(id, backlog));
-            Ok(finish(server, store, &store::History::new(id)))
+            Ok(finish(server, store, &store::History::new(id), bells))
         }
         Opened::Recovered(mut recovery) => {
             let began = clock::mono();
@@ -226,7 +228,7 @@ fn recover(config: Config, bell: &Arc<Notify>) -> Result<(Server, disk::Disk), S
                 clock::mono().since(began).0 as f64 / 1000.0
             );
             let store = recovery.finish(replayed.end).map_err(|error| error.to_string())?;
-            Ok(finish(server, store, &replayed.record))
+            Ok(finish(server, store, &replayed.record, bells))
         }
     }
 }
@@ -244,8 +246,8 @@ fn new_server(config: Config, keyspace: Keyspace, stream: crate::replication::St
     })
 }
 
-fn finish(mut server: Server, store: Store, record: &store::History) -> (Server, disk::Disk) {
-    let disk = disk::Disk::new(store, record.epoch, record.data_generation);
+fn finish(mut server: Server, store: Store, record: &store::History, bells: &Bells) -> (Server, disk::Disk) {
+    let disk = disk::Disk::new(store, record.epoch, record.data_generation, bells.disk.clone());
     disk.release(&mut server);
     server.dirty = 0;
     server.stats = crate::command::Stats::default();

@@ -23,8 +23,9 @@ fn one(world: &Rc<World>, ask: Ask) {
         Ask::Shutdown { slot, save, now, force } => stop::begin(world, stop::Request { slot, save, now, force }),
         Ask::ShutdownAborted => stop::abort(world),
         Ask::Checkpoint { waiting } => {
-            world.disk.borrow_mut().want_checkpoint(waiting);
-            world.disk_bell.notify_one();
+            let mut disk = world.disk.borrow_mut();
+            disk.want_checkpoint(waiting);
+            disk.show(&mut world.server.borrow_mut());
         }
         Ask::Replication => {} // links::perform comes behind
         Ask::BecameReplica(slot) => links::became_replica(world, slot),
@@ -91,6 +92,7 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
         }
     }
     links::configure(&mut server);
+    world.disk.borrow().show(&mut server);
 }
 
 /// The directive's word as the log's own.

@@ -37,6 +37,7 @@ pub async fn beats(world: Rc<World>) {
             let mut server = world.server.borrow_mut();
             world.tick(&mut server);
             server.retry_all_blocked();
+            world.disk.borrow().show(&mut server);
             if now.since(last_sample) >= BEAT {
                 sample(&mut server, now.since(last_sample));
                 last_sample = now;
@@ -120,7 +121,10 @@ pub async fn serve_disk(world: Rc<World>) {
             let more = {
                 let mut server = world.server.borrow_mut();
                 world.tick(&mut server);
-                world.disk.borrow_mut().advance(&mut server)
+                let mut disk = world.disk.borrow_mut();
+                let more = disk.advance(&mut server);
+                disk.show(&mut server);
+                more
             };
             if world.disk.borrow_mut().take_adopted() {
                 links::adopt_copy(&world);

@@ -13,6 +13,8 @@ use crate::keyspace::{self, Change, Dropped, Keyspace, Loader, Slice};
 use crate::replication::{Durable, Former, History, Stream};
 use crate::store::{self, Entry, Image, LogError, Recovery, State, Store, StoreError};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// The version of Redis that a node stands for (`redis_version`, `redis-ver`).
 pub const REDIS_VERSION: &str = "7.2.4";
@@ -57,7 +59,8 @@ pub struct Past {
     /// Wall clock of the last one that succeeded.
     pub last_save: Millis,
     pub last_ok: bool,
-    pub last_took_s: i64,
+    /// How long it took; -1 before the first.
+    pub last_took_ms: i64,
     pub count: u64,
     /// When the running one began, monotonic.
     pub began: Option<Millis>,
@@ -80,11 +83,13 @@ pub struct Disk {
     adopted: bool,
     /// The fault that was told last, so that it is told once.
     last_trouble: Option<String>,
+    /// Rung when a checkpoint has something to do.
+    bell: Arc<Notify>,
 }
 
 impl Disk {
-    pub fn new(store: Store, epoch: Epoch, data_generation: u64) -> Self {
-        let past = Past { last_save: clock::wall(), last_ok: true, last_took_s: -1, count: 0, began: None };
+    pub fn new(store: Store, epoch: Epoch, data_generation: u64, bell: Arc<Notify>) -> Self {
+        let past = Past { last_save: clock::wall(), last_ok: true, last_took_ms: -1, count: 0, began: None };
         Disk {
             store,
             running: None,
@@ -96,6 +101,7 @@ impl Disk {
             adopting: None,
             adopted: false,
             last_trouble: None,
+            bell,
         }
     }
 
@@ -106,8 +112,18 @@ impl Disk {
 
     // ------------------------------------------------------------------ the log
 
-    /// Puts all that the turn has fed into the log.
+    /// Puts all that the turn has fed into the log. Where a checkpoint was asked for it begins here: nothing waits for
+    /// the log at this moment, as it may at any other while clients write.
     pub fn append(&mut self, server: &mut Server) -> Appended {
+        let appended = self.append_pending(server);
+        if appended == Appended::All && self.may_begin(server) {
+            self.begin(server);
+            self.bell.notify_one();
+        }
+        appended
+    }
+
+    fn append_pending(&mut self, server: &mut Server) -> Appended {
         if !server.feed.has_pending() {
             return Appended::All;
         }
@@ -212,11 +228,42 @@ impl Disk {
         }
     }
 
+    /// What INFO says about the store.
+    pub fn show(&self, server: &mut Server) {
+        let info = self.store.info();
+        let view = &mut server.persistence;
+        view.checkpoint = self.store.current().map(|current| (current.history.replid, current.offset));
+        view.checkpoint_since = match (self.past.began, &self.wanted) {
+            (Some(began), _) => Some(began),
+            (None, Some(_)) => Some(server.mono),
+            (None, None) => None,
+        };
+        view.last_save = self.past.last_save;
+        view.last_save_ok = self.past.last_ok;
+        view.last_save_ms = self.past.last_took_ms;
+        view.last_save_bytes = info.checkpoint.last.as_ref().map_or(0, |last| last.work.bytes);
+        view.saves = self.past.count;
+        let Some(log) = info.log else { return };
+        (view.log_start, view.log_end, view.log_synced) = (log.start, log.end, log.synced);
+        (view.log_bytes, view.log_segments) = (log.bytes, log.segments as u64);
+        view.log_ok = log.fault.is_none() && self.last_trouble.is_none();
+        if let Some(cost) = log.last_sync {
+            let age = Millis(i64::try_from(cost.ended.elapsed().as_millis()).unwrap_or(i64::MAX));
+            view.last_fsync = Some(Millis(server.mono.0.saturating_sub(age.0)));
+            view.last_fsync_us = cost.took.as_micros() as u64;
+        }
+    }
+
     // ------------------------------------------------------------------ the checkpoint
 
     /// A checkpoint shall be taken, as soon as none is running.
     pub fn want_checkpoint(&mut self, waiting: Option<Slot>) {
         self.wanted.get_or_insert_default().extend(waiting);
+        self.bell.notify_one();
+    }
+
+    fn may_begin(&self, server: &Server) -> bool {
+        self.running.is_none() && self.wanted.is_some() && !server.feed.has_pending() && server.loading.is_none()
     }
 
     /// A checkpoint begins now, and its image is shown to `visit` when it is current.
@@ -291,7 +338,7 @@ impl Disk {
     /// fed must be in the log when one begins.
     pub fn advance(&mut self, server: &mut Server) -> bool {
         self.collect(server);
-        if self.running.is_none() && self.wanted.is_some() && !server.feed.has_pending() && server.loading.is_none() {
+        if self.may_begin(server) {
             self.begin(server);
         }
         let Some(running) = &mut self.running else { return false };
@@ -389,7 +436,7 @@ impl Disk {
         }
         self.past.last_ok = ok;
         let began = self.past.began.take().unwrap_or_default();
-        self.past.last_took_s = clock::mono().since(began).seconds();
+        self.past.last_took_ms = clock::mono().since(began).0;
         for visit in std::mem::take(&mut self.copies) {
             let manifest = running.manifest.clone();
             self.store.checkpoint().visit(Box::new(move |image| {
@@ -419,6 +466,9 @@ impl Disk {
 
     /// A checkpoint now, waiting for it: at a clean stop, and for DEBUG RELOAD.
     pub fn checkpoint_and_wait(&mut self, server: &mut Server) -> Result<(), String> {
+        if self.append(server) != Appended::All {
+            return Err("effects are in memory that the log does not have".into());
+        }
         self.give_up(server);
         self.wanted = Some(Vec::new());
         let before = self.past.count;

@@ -35,7 +35,7 @@ mod world;
 
 pub use asks::verbosity;
 pub use stop::Request as StopRequest;
-pub use world::World;
+pub use world::{Bells, World};
 
 /// Stops the node as SHUTDOWN does.
 pub use stop::begin as begin_stop;

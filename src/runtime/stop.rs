@@ -1,11 +1,15 @@
 //! A clean stop: SHUTDOWN and signals. Replicas that lag are waited for, the log is synced, a checkpoint is left.
 
 use super::clock;
+use super::disk::Appended;
 use super::world::World;
 use crate::base::Millis;
 use crate::command::{Pause, Save, Slot};
 use std::rc::Rc;
 use std::time::Duration;
+
+/// How long the end waits for the log to change segments.
+const APPEND_WAIT: Millis = Millis(10_000);
 
 /// What was asked for.
 pub struct Request {
@@ -68,15 +72,26 @@ fn finish(world: &Rc<World>, request: &Request) {
     let mut server = world.server.borrow_mut();
     let mut disk = world.disk.borrow_mut();
     tracing::warn!("User requested shutdown...");
-    disk.append(&mut server);
+    let mut failed = None;
+    let deadline = clock::mono() + APPEND_WAIT;
+    loop {
+        match disk.append(&mut server) {
+            Appended::All => break,
+            Appended::Later if clock::mono() < deadline => std::thread::yield_now(), // the log changes segments
+            Appended::Later => failed = Some("the log does not go on to its next segment".to_string()),
+            Appended::Fault => failed = Some(server.fault.clone().unwrap_or_else(|| "the disk is at fault".into())),
+        }
+        if failed.is_some() {
+            break;
+        }
+    }
     let settings = &server.config.settings;
     let saves = match request.save {
         Save::Yes => true,
         Save::No => false,
         Save::Default => settings.appendonly || !settings.save.is_empty(),
     };
-    let mut failed = None;
-    if let Some(log) = disk.store.log() {
+    if let Some(log) = disk.store.log().filter(|_| failed.is_none()) {
         tracing::info!("Calling fsync() on the log.");
         log.sync_request();
         if let Err(error) = log.sync_wait() {

@@ -36,7 +36,7 @@ async fn close(world: &Rc<World>) {
         match appended {
             Appended::All => break,
             Appended::Later => {
-                let _ = tokio::time::timeout(RETRY, world.disk_bell.notified()).await;
+                let _ = tokio::time::timeout(RETRY, world.log_bell.notified()).await;
             }
             Appended::Fault => tokio::time::sleep(RETRY).await,
         }
@@ -73,7 +73,7 @@ async fn synced(world: &Rc<World>) {
             }
             log.sync_request();
         }
-        world.disk_bell.notified().await;
+        world.log_bell.notified().await;
     }
 }
 

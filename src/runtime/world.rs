@@ -26,8 +26,10 @@ pub struct World {
     pub args: RefCell<resp::Args>,
     /// Rung by whoever executed something; the turn ends behind all tasks that are ready.
     pub turn: Notify,
-    /// Rung when the store's threads have something to tell.
+    /// Rung when the store's threads have something to tell, for the task that serves them.
     pub disk_bell: std::sync::Arc<Notify>,
+    /// Rung when the log can go on or is synced, for the turn that waits for it.
+    pub log_bell: std::sync::Arc<Notify>,
     /// Rung when a deadline may have moved (a blocked client, a replication link).
     pub clock_bell: Notify,
     /// Set once: the process ends with this status.
@@ -36,8 +38,15 @@ pub struct World {
     connections: RefCell<Vec<Option<Rc<Connection>>>>,
 }
 
+/// What the store's threads ring: one bell wakes one task, so each that waits has its own.
+#[derive(Clone, Default)]
+pub struct Bells {
+    pub disk: std::sync::Arc<Notify>,
+    pub log: std::sync::Arc<Notify>,
+}
+
 impl World {
-    pub fn new(server: Server, disk: Disk, disk_bell: std::sync::Arc<Notify>) -> Rc<Self> {
+    pub fn new(server: Server, disk: Disk, bells: Bells) -> Rc<Self> {
         Rc::new(World {
             server: RefCell::new(server),
             disk: RefCell::new(disk),
@@ -45,7 +54,8 @@ impl World {
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
             args: RefCell::new(resp::Args::default()),
             turn: Notify::new(),
-            disk_bell,
+            disk_bell: bells.disk,
+            log_bell: bells.log,
             clock_bell: Notify::new(),
             exit: Cell::new(None),
             exit_bell: Notify::new(),
