@@ -65,7 +65,7 @@ fn save_and_bgsave_leave_checkpoints_that_a_start_reads() {
     }
     let big = vec![b'b'; 3 << 20];
     assert!(node.cmd(&[b"SET".as_slice(), b"big", &big]).is_ok());
-    node.ok("SAVE");
+    node.save();
     let at = node.place().1;
     assert_eq!(node.ask("INCR after"), Frame::Int(1));
     let before = standing(&node);
@@ -80,7 +80,7 @@ fn save_and_bgsave_leave_checkpoints_that_a_start_reads() {
     node.ok("FLUSHALL");
     node.ok("SET only one");
     let before = standing(&node);
-    node.ok("SAVE");
+    node.save();
     node.crash();
     assert_eq!(standing(&node), before);
     assert_eq!(node.ask("DBSIZE"), Frame::Int(1));
@@ -126,12 +126,12 @@ fn without_a_log_a_clean_end_keeps_all_and_a_crash_what_was_saved() {
     node.ok("SET k lost");
     node.crash();
     assert_eq!(node.ask("GET k"), bulk("saved"));
-    assert_ne!(node.place().0, before.1, "what was written under the old id is not known: another id");
+    assert_eq!(standing(&node), before, "what was lost stood under an id of its own, so this place is a true one");
 
     node.ok("SET k again");
     node.ok("CONFIG SET appendonly yes");
     wait_until("the log has its checkpoint", SOON, || node.info("persistence").int("aof_rewrite_in_progress") == 0);
-    node.ok("SAVE");
+    node.save();
     for n in 1..=50 {
         assert_eq!(node.ask("INCR logged"), Frame::Int(n));
     }
@@ -142,7 +142,7 @@ fn without_a_log_a_clean_end_keeps_all_and_a_crash_what_was_saved() {
 
     node.ok("CONFIG SET appendonly no");
     node.ok("SET k kept");
-    node.ok("SAVE");
+    node.save();
     node.ok("SET k gone");
     node.set("appendonly", "no");
     node.crash();
@@ -211,7 +211,10 @@ struct Witness {
 impl Witness {
     /// Compares with what the node holds: everything acknowledged is there once, and at most the open one besides.
     fn check(&mut self, node: &mut Client, me: usize) {
-        let held = |reply: Frame| reply.int().unwrap_or(0) as u64;
+        let held = |reply: Frame| {
+            let text = reply.text().map(|text| String::from_utf8_lossy(text).into_owned());
+            text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+        };
         let counted = held(node.ask(&format!("GET c:{me}")));
         let text = node.ask(&format!("GET a:{me}")).text().map(<[u8]>::to_vec).unwrap_or_default();
         let text = String::from_utf8(text).expect("digits");
@@ -321,7 +324,8 @@ fn torture(seed: u64, kills: u64, directives: &[&str]) {
             std::panic::resume_unwind(panic);
         }
     });
-    wait_until("what expires has gone", SOON, || node.ask("DBSIZE") == Frame::Int(CLIENTS as i64 * 5));
+    node.ok("SET last write"); // a master that came back deletes nothing before its first own effect
+    wait_until("what expires has gone", SOON, || node.ask("DBSIZE") == Frame::Int(CLIENTS as i64 * 5 + 1));
     let before = standing(&node);
     node.crash();
     assert_eq!(standing(&node), before, "seed {seed}");

@@ -3,7 +3,7 @@
 //! Two tasks. One sleeps until the next deadline, at most 100 ms; the other serves the store's threads when they call.
 
 use super::world::World;
-use super::{clock, links};
+use super::{clock, links, logging};
 use crate::base::Millis;
 use crate::command::{Closing, Kind, Server};
 use std::rc::Rc;
@@ -37,6 +37,7 @@ pub async fn beats(world: Rc<World>) {
             let mut server = world.server.borrow_mut();
             world.tick(&mut server);
             server.retry_all_blocked();
+            logging::set_role(if server.is_replica() { b'S' } else { b'M' });
             world.disk.borrow().show(&mut server);
             if now.since(last_sample) >= BEAT {
                 sample(&mut server, now.since(last_sample));

@@ -255,6 +255,18 @@ impl Server {
         assert!(reply.is_ok(), "{line}: {reply:?}");
     }
 
+    /// SAVE, behind a checkpoint that may be under way.
+    #[track_caller]
+    pub fn save(&self) {
+        wait_until("SAVE is taken", SOON, || match self.ask("SAVE") {
+            Frame::Error(text) if text.contains("in progress") => false,
+            reply => {
+                assert!(reply.is_ok(), "SAVE: {reply:?}");
+                true
+            }
+        });
+    }
+
     /// A section of INFO.
     #[track_caller]
     pub fn info(&self, section: &str) -> Info {
