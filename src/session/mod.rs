@@ -12,12 +12,14 @@
 //! Invariants:
 //! 1. A connection owns memory only for a partial request (`tests::whole_requests_leave_nothing_behind`).
 //! 2. No request of a blocked or closing client is executed (`tests::a_closing_client_is_not_heard`).
-//! 3. The stream's end is always the end of a whole unit (`stream::tests`).
+//! 3. The stream's end is always the end of a whole unit (`tests::nothing_of_an_unfinished_unit_is_applied_or_relayed`).
 //!
 //! Tests: `cargo test --lib session::`.
 
 mod drive;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use drive::{Progress, input};
 pub use stream::{StreamError, StreamReader};
