@@ -324,7 +324,13 @@ impl Model {
                     *self.changes.entry(key).or_default() += 1;
                 }
             }
-            let to = if db == a { b } else if db == b { a } else { db };
+            let to = if db == a {
+                b
+            } else if db == b {
+                a
+            } else {
+                db
+            };
             self.map.insert((to, name), held);
         }
     }
