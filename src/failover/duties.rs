@@ -145,7 +145,8 @@ fn repoint(asking: &Asking<'_>, out: &mut Vec<Move>) {
         };
         let by_hand = node.settled == Some(epoch);
         let patient = by_hand && node.strayed.is_none_or(|since| asking.now.since(since) <= STRAY_PATIENCE_MS);
-        if wanted || patient {
+        // One that cannot be told takes no turn of `parallel-syncs` from those that can.
+        if wanted || patient || !node.connected || node.foreign.is_some() {
             continue;
         }
         if needs_copy(asking, &read.facts) && !is_copying(asking, addr) {

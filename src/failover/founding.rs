@@ -615,4 +615,24 @@ mod tests {
         let effects = all[0].step(SETTLE_MS, Event::Heard(foreign));
         assert_eq!(effects, [Effect::Foreign { group: GroupId(3), peer: peer(3) }]);
     }
+
+    // Three waited for one another in a group that nobody had begun: each had it from one that was itself to join.
+    #[test]
+    fn only_a_member_or_a_charter_binds() {
+        let mut all = [fresh(1, 2), fresh(2, 2)];
+        meet(&mut all);
+        let charter = Charter { group: GroupId(9), members: BTreeMap::from([(2, peer(2)), (3, peer(3))]) };
+        let body = Body::Belongs { group: GroupId(9), via: peer(3).addr, charter: Some(charter.clone()) };
+        all[0].step(Millis(1), Event::Heard(Letter { from: peer(3), group: None, body }));
+        let probe = |n| Event::Heard(Letter { from: peer(n), group: None, body: Body::Probe });
+        let reply = |effects: Vec<Effect>| match &effects[..] {
+            [Effect::Send { letter, .. }] => letter.clone(),
+            other => panic!("{other:?}"),
+        };
+        let hint = reply(all[0].step(Millis(2), probe(4)));
+        assert_eq!(hint.body, Body::Hint { via: peer(2).addr }, "one that is not named only learns whom to ask");
+        let named = reply(all[0].step(Millis(2), probe(2)));
+        let effects = all[1].step(Millis(3), Event::Heard(named));
+        assert!(effects.contains(&Effect::Found(charter)), "one that is named begins: {effects:?}");
+    }
 }

@@ -211,7 +211,7 @@ impl Asking<'_> {
     /// The executor's part: make the epoch known to the nodes of earlier picks, order, and go on when it fails.
     fn execute(&self, pick: &Pick, out: &mut Vec<Move>) {
         let spent = self.now.since(self.watched.phase_at);
-        if let Some(why) = self.failure(pick, spent) {
+        if let Some(why) = self.failure(pick, spent).filter(|_| !planted!(FailureIgnored)) {
             let alive = pick.node != self.master.addr && self.master_is_sane();
             if alive || spent > self.master.settings.failover_timeout {
                 let (name, epoch) = (self.name.to_owned(), self.next_epoch());
@@ -221,7 +221,7 @@ impl Asking<'_> {
             // The node itself is picked anew only when it refused the epoch; else another, or the order once more.
             let too_low = self.sent(pick).is_some_and(|s| matches!(s.answer, Answer::Refused(Refusal::Old { .. })));
             let but = if too_low { None } else { Some(&pick.node) };
-            if !planted!(NoNextPick) && self.pick(Reason::Next { after: pick.epoch, why }, but, out) {
+            if self.pick(Reason::Next { after: pick.epoch, why }, but, out) {
                 return;
             }
         }
@@ -327,5 +327,241 @@ impl Entry {
             | Entry::Promoted { name, .. }
             | Entry::GaveUp { name, .. } => (7, name.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::Settings;
+    use super::super::facts::{Facts, MasterLink, Native};
+    use super::super::seen::{Me, Opinion};
+    use super::*;
+    use crate::base::{Offset, ReplId, RunId};
+
+    const T: Millis = Millis(1_000_000);
+    const BOOT: u64 = 5;
+
+    fn addr(port: u16) -> Addr {
+        Addr::new("h", port)
+    }
+
+    fn facts(follows: Option<u16>, offset: u64, obeyed: u64) -> Facts {
+        let role = follows.map_or(Role::Master, |port| Role::Replica { master: addr(port), link: MasterLink::Up });
+        let native = Native { group: Some(GroupId(1)), obeyed: Epoch(obeyed) };
+        let replid = Some(ReplId::from_random([1; 20]));
+        Facts { role, priority: 100, offset: Offset(offset), replid, native: Some(native), ..Facts::default() }
+    }
+
+    /// Three sentinels (this one is 1 and leads), the master `h:1`, the replicas `h:2` (ahead) and `h:3`.
+    fn world() -> (Registry, Seen) {
+        let mut registry = Registry::new(GroupId(1));
+        let (name, at) = ("m".to_owned(), T);
+        for member in 1..=3 {
+            let runid = RunId::from_random([member as u8; 20]);
+            let me = Addr::new("s", member as u16);
+            registry.apply(&Entry::Join { member, runid, addr: me, boot: BOOT, at });
+            let settings = Settings { down_after: Millis(5000), ..Settings::with_quorum(2) };
+            registry.apply(&Entry::Monitor { name: name.clone(), addr: addr(1), settings, by: member, at });
+        }
+        registry.apply(&Entry::Voters { voters: [1, 2, 3].into() });
+        for port in 2..=3 {
+            let (addr, runid) = (addr(port), None);
+            registry.apply(&Entry::ReplicaSeen { name: name.clone(), epoch: Epoch(0), addr, runid, linked: true });
+        }
+        let (runid, replid) = (RunId::from_random([7; 20]), Some(ReplId::from_random([1; 20])));
+        registry.apply(&Entry::Identified { name, epoch: Epoch(0), runid, replid });
+        let me = Me { member: 1, runid: RunId::from_random([1; 20]), addr: Addr::new("s", 1), boot: BOOT };
+        let mut seen = Seen::new(me);
+        seen.leader = Some(1);
+        seen.raft.voters = [1, 2, 3].into();
+        seen.notice(&registry, T);
+        for (port, follows, offset) in [(1, None, 90), (2, Some(1), 80), (3, Some(1), 70)] {
+            seen.informed("m", &addr(port), Facts { runid: Some(runid), ..facts(follows, offset, 0) }, T);
+            let node = seen.node("m", &addr(port));
+            (node.connected, node.last_valid) = (true, T);
+        }
+        seen.notice(&registry, T);
+        (registry, seen)
+    }
+
+    fn down(seen: &mut Seen, member: MemberId, renewed: Millis) {
+        let (name, against, since) = ("m".to_owned(), Epoch(0), T);
+        seen.opined(Opinion { member, boot: BOOT, number: 1, name, against, down: true, since }, renewed);
+    }
+
+    fn about_m(registry: &Registry, seen: &Seen, now: Millis) -> Vec<Move> {
+        let mut all = moves(registry, seen, now, now);
+        all.retain(|m| !matches!(m, Move::Propose(Entry::ReplicaSeen { .. })));
+        all
+    }
+
+    fn answer_asks(seen: &mut Seen, asked: &[Move], now: Millis) {
+        for ask in asked {
+            let Move::Ask { node, .. } = ask else { panic!("{ask:?}") };
+            seen.node("m", node).asked = Some(now);
+            let live = seen.node("m", node).info.as_ref().unwrap().facts.clone();
+            seen.informed("m", node, live, now);
+        }
+    }
+
+    #[test]
+    fn nothing_is_to_do_while_all_is_well() {
+        let (registry, seen) = world();
+        assert_eq!(about_m(&registry, &seen, T), []);
+    }
+
+    #[test]
+    fn from_odown_to_the_switch_it_takes_one_question_one_commit_and_one_order() {
+        let (mut registry, mut seen) = world();
+        let now = T + Millis(100);
+        seen.node("m", &addr(1)).down_since = Some(now);
+        seen.node("m", &addr(1)).connected = false;
+        assert_eq!(about_m(&registry, &seen, now), [], "one opinion is no quorum");
+        down(&mut seen, 2, now);
+        let asked = about_m(&registry, &seen, now);
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        answer_asks(&mut seen, &asked, now);
+        let picked = about_m(&registry, &seen, now);
+        let [Move::Propose(entry @ Entry::Picked { node, epoch, executor: 1, .. })] = &picked[..] else {
+            panic!("{picked:?}")
+        };
+        assert_eq!((node, *epoch), (&addr(2), Epoch(1)), "the one that is ahead");
+        assert_eq!(about_m(&registry, &seen, now), picked, "asking twice does no harm");
+        registry.apply(entry);
+        seen.notice(&registry, now);
+        let order = Order::Promote { epoch: Epoch(1) };
+        let ordered = about_m(&registry, &seen, now);
+        assert_eq!(ordered, [Move::Order { name: "m".into(), node: addr(2), order: order.clone() }]);
+        seen.ordered("m", &addr(2), order.clone(), now);
+        assert_eq!(about_m(&registry, &seen, now), [], "once is enough");
+        seen.answered("m", &addr(2), &order, Answer::Obeyed { offset: Offset(80), replid: None });
+        let done = about_m(&registry, &seen, now);
+        let [Move::Propose(entry @ Entry::Promoted { .. })] = &done[..] else { panic!("{done:?}") };
+        registry.apply(entry);
+        seen.notice(&registry, now);
+        let follow = Order::Follow { master: addr(2), epoch: Epoch(1) };
+        let repoint = Move::Order { name: "m".into(), node: addr(3), order: follow };
+        assert_eq!(about_m(&registry, &seen, now), [repoint], "at once, and the dead one when it is back");
+    }
+
+    #[test]
+    fn stale_opinions_start_nothing() {
+        let (registry, mut seen) = world();
+        let now = T + Millis(6_000);
+        seen.node("m", &addr(1)).down_since = Some(now);
+        down(&mut seen, 2, T);
+        assert!(!seen.odown(&registry, "m", now).0, "renewed 6 s ago");
+        assert!(seen.odown(&registry, "m", T + Millis(5_000)).0);
+        let (name, since) = ("m".to_owned(), T);
+        let of_another = |against, boot| Opinion {
+            member: 3,
+            boot,
+            number: 9,
+            name: name.clone(),
+            against: Epoch(against),
+            down: true,
+            since,
+        };
+        seen.opined(of_another(7, BOOT), now);
+        assert!(!seen.odown(&registry, "m", now).0, "about another master");
+        seen.opined(of_another(0, BOOT + 1), now);
+        assert!(!seen.odown(&registry, "m", now).0, "of a start that the group does not know");
+    }
+
+    /// Picked `h:2` in epoch 1, by this sentinel.
+    fn promoting() -> (Registry, Seen) {
+        let (mut registry, mut seen) = world();
+        let reason = Reason::Forced { against: Epoch(0), by: 1 };
+        let (name, epoch, node) = ("m".to_owned(), Epoch(1), addr(2));
+        assert!(registry.apply(&Entry::Picked { name, epoch, node, executor: 1, reason, at: T }).holds());
+        seen.notice(&registry, T);
+        seen.ordered("m", &addr(2), Order::Promote { epoch: Epoch(1) }, T);
+        (registry, seen)
+    }
+
+    #[test]
+    fn a_refused_pick_is_given_up_while_the_master_lives() {
+        let (registry, mut seen) = promoting();
+        let order = Order::Promote { epoch: Epoch(1) };
+        seen.answered("m", &addr(2), &order, Answer::Failed("NOPERM no".into()));
+        let next = about_m(&registry, &seen, T);
+        assert!(
+            matches!(&next[..], [Move::Propose(Entry::GaveUp { picked: Epoch(1), epoch: Epoch(2), .. })]),
+            "{next:?}"
+        );
+    }
+
+    #[test]
+    fn the_next_pick_fences_the_one_before() {
+        let (mut registry, mut seen) = promoting();
+        seen.node("m", &addr(1)).connected = false;
+        let now = T + PROMOTE_PATIENCE_MS + Millis(1);
+        let asked = about_m(&registry, &seen, now);
+        answer_asks(&mut seen, &asked, now);
+        let next = about_m(&registry, &seen, now);
+        let [Move::Propose(entry @ Entry::Picked { epoch: Epoch(2), node, .. })] = &next[..] else {
+            panic!("{next:?}")
+        };
+        assert_eq!(*node, addr(3));
+        registry.apply(entry);
+        seen.notice(&registry, now);
+        let fence = Order::Fence { epoch: Epoch(2) };
+        assert_eq!(
+            about_m(&registry, &seen, now),
+            [Move::Order { name: "m".into(), node: addr(2), order: fence.clone() }]
+        );
+        seen.ordered("m", &addr(2), fence.clone(), now);
+        seen.answered("m", &addr(2), &fence, Answer::Obeyed { offset: Offset(80), replid: None });
+        let promote = Order::Promote { epoch: Epoch(2) };
+        assert_eq!(about_m(&registry, &seen, now), [Move::Order { name: "m".into(), node: addr(3), order: promote }]);
+    }
+
+    #[test]
+    fn a_silent_executor_is_replaced() {
+        let (mut registry, mut seen) = promoting();
+        registry.apply(&Entry::TakeOver { name: "m".into(), epoch: Epoch(1), executor: 3, at: T });
+        seen.notice(&registry, T);
+        seen.heard.insert(3, T);
+        assert_eq!(about_m(&registry, &seen, T + SILENT_MS), []);
+        let late = about_m(&registry, &seen, T + SILENT_MS + Millis(1));
+        assert!(matches!(&late[..], [Move::Propose(Entry::TakeOver { executor: 1, .. })]), "{late:?}");
+    }
+
+    // An old master that lay dead with a tail of its own took the one turn of parallel-syncs for good, and a replica that
+    // needed a copy waited for ever.
+    #[test]
+    fn a_dead_node_takes_no_turn_of_parallel_syncs() {
+        let (mut registry, mut seen) = promoting();
+        let (name, epoch, node, offset) = ("m".to_owned(), Epoch(1), addr(2), Offset(60));
+        registry.apply(&Entry::Promoted { name, epoch, node, offset, replid: None, at: T });
+        seen.notice(&registry, T);
+        seen.node("m", &addr(1)).connected = false;
+        let follow = Order::Follow { master: addr(2), epoch: Epoch(1) };
+        assert_eq!(about_m(&registry, &seen, T), [Move::Order { name: "m".into(), node: addr(3), order: follow }]);
+    }
+
+    #[test]
+    fn copies_in_full_take_turns() {
+        let (registry, seen) = promoting();
+        let (name, epoch, node) = ("m".to_owned(), Epoch(1), addr(2));
+        let behind = Entry::Promoted { name, epoch, node, offset: Offset(95), replid: None, at: T };
+        let (name, node) = ("m".to_owned(), addr(2));
+        let ahead = Entry::Promoted { name, epoch, node, offset: Offset(60), replid: None, at: T };
+        for (promoted, orders) in [(behind, 2), (ahead, 1)] {
+            let (mut registry, mut seen) = (registry.clone(), seen.clone());
+            registry.apply(&promoted);
+            let now = T + Millis(1);
+            seen.notice(&registry, now);
+            assert_eq!(about_m(&registry, &seen, now).len(), orders, "{promoted}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_group_stops_the_orders() {
+        let (registry, mut seen) = promoting();
+        seen.node("m", &addr(1)).foreign = Some(GroupId(9));
+        let all = about_m(&registry, &seen, T + Millis(60_000));
+        let alarm = Alarm::ForeignGroup { name: "m".into(), node: addr(1), group: GroupId(9) };
+        assert_eq!(all, [Move::Alarm(alarm)]);
     }
 }

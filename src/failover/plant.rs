@@ -34,8 +34,8 @@ pub enum Plant {
     BallotForgetsCharter,
     /// The sentinel's own pause counts as the node's silence.
     PauseBlind,
-    /// A pick that failed is never followed by another.
-    NoNextPick,
+    /// The executor does not notice that its pick has failed.
+    FailureIgnored,
 }
 
 #[cfg(test)]

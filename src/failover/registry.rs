@@ -524,3 +524,156 @@ impl Master {
 fn same(given: Epoch, agreed: Epoch) -> Result<(), Stale> {
     if given == agreed { Ok(()) } else { Err(Stale::Epoch) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Millis = Millis(1);
+
+    fn addr(port: u16) -> Addr {
+        Addr::new("h", port)
+    }
+
+    fn join(member: MemberId, boot: BootId) -> Entry {
+        let runid = RunId::from_random([member as u8; 20]);
+        Entry::Join { member, runid, addr: Addr::new("s", member as u16), boot, at: AT }
+    }
+
+    fn monitor(port: u16, by: MemberId) -> Entry {
+        let settings = Settings::with_quorum(2);
+        Entry::Monitor { name: "m".into(), addr: addr(port), settings, by, at: AT }
+    }
+
+    fn picked(epoch: u64, port: u16, reason: Reason) -> Entry {
+        let (name, epoch, node) = ("m".into(), Epoch(epoch), addr(port));
+        Entry::Picked { name, epoch, node, executor: 1, reason, at: AT }
+    }
+
+    fn promoted(epoch: u64, port: u16) -> Entry {
+        let (name, epoch, node) = ("m".into(), Epoch(epoch), addr(port));
+        Entry::Promoted { name, epoch, node, offset: Offset(7), replid: None, at: AT }
+    }
+
+    fn odown(against: u64, members: &[MemberId]) -> Reason {
+        let witnesses = members.iter().map(|member| Witness { member: *member, boot: 10, since: AT }).collect();
+        Reason::Odown { against: Epoch(against), witnesses }
+    }
+
+    /// Three members that watch `h:1` with the replicas `h:2` and `h:3`.
+    fn three() -> Registry {
+        let mut registry = Registry::new(GroupId(1));
+        for member in 1..=3 {
+            registry.apply(&join(member, 10));
+            registry.apply(&monitor(1, member));
+        }
+        registry.apply(&Entry::Voters { voters: [1, 2, 3].into() });
+        for port in 2..=3 {
+            let (name, epoch, addr) = ("m".into(), Epoch(0), addr(port));
+            let seen = Entry::ReplicaSeen { name, epoch, addr, runid: None, linked: true };
+            assert!(registry.apply(&seen).holds());
+        }
+        registry
+    }
+
+    #[test]
+    fn a_failover_is_two_entries_and_each_counts_once() {
+        let mut registry = three();
+        let pick = picked(1, 2, odown(0, &[1, 3]));
+        assert!(
+            matches!(registry.apply(&pick), Applied::Done(events) if events[0] == Event::NewEpoch { epoch: Epoch(1) })
+        );
+        assert_eq!(registry.apply(&pick), Applied::Stale(Stale::Epoch));
+        assert_eq!(registry.masters["m"].addr, addr(1), "lookups change at Promoted alone");
+        let switch = registry.apply(&promoted(1, 2));
+        let (from, to) = (addr(1), addr(2));
+        let event = Event::SwitchMaster { name: "m".into(), from, to, epoch: Epoch(1), executor: 1 };
+        assert_eq!(switch, Applied::Done(vec![event]));
+        assert_eq!(registry.apply(&promoted(1, 2)), Applied::Same);
+        let master = &registry.masters["m"];
+        assert_eq!((&master.addr, master.epoch, &master.phase), (&addr(2), Epoch(1), &Phase::Steady));
+        assert_eq!(master.replicas[&addr(1)].owed, Some(Epoch(0)), "the old master is owed a demotion");
+        let forget = Entry::ReplicaForgotten { name: "m".into(), addr: addr(1), at: AT };
+        assert_eq!(registry.apply(&forget), Applied::Stale(Stale::Owed));
+        let paid = Entry::DemotionPaid { name: "m".into(), epoch: Epoch(1), node: addr(1) };
+        assert!(registry.apply(&paid).holds() && registry.apply(&forget).holds());
+    }
+
+    #[test]
+    fn evidence_is_quorum_distinct_voters_of_their_present_boot() {
+        let refused =
+            |registry: &mut Registry, reason| registry.apply(&picked(1, 2, reason)) == Applied::Stale(Stale::Evidence);
+        assert!(refused(&mut three(), odown(0, &[1])));
+        assert!(refused(&mut three(), odown(0, &[1, 1])), "one that says it twice");
+        assert!(refused(&mut three(), odown(0, &[1, 9])), "a stranger");
+        let mut restarted = three();
+        restarted.apply(&join(3, 11));
+        assert!(refused(&mut restarted, odown(0, &[1, 3])), "the opinion of an earlier start");
+        let mut learner = three();
+        learner.apply(&Entry::Voters { voters: [1, 2].into() });
+        assert!(refused(&mut learner, odown(0, &[1, 3])), "a learner");
+        let mut elsewhere = three();
+        elsewhere.apply(&Entry::Unmonitor { name: "m".into(), by: 3, at: AT });
+        assert!(refused(&mut elsewhere, odown(0, &[1, 3])), "one that watches other masters");
+        assert!(three().apply(&picked(1, 2, odown(0, &[2, 3]))).holds());
+    }
+
+    #[test]
+    fn a_later_pick_takes_a_new_epoch_and_the_earlier_one_stays_owed() {
+        let mut registry = three();
+        registry.apply(&picked(1, 2, odown(0, &[1, 2])));
+        let next = |after| Reason::Next { after: Epoch(after), why: "silent".into() };
+        assert_eq!(registry.apply(&picked(2, 3, odown(0, &[1, 2]))), Applied::Stale(Stale::InProgress));
+        assert_eq!(registry.apply(&picked(1, 3, next(1))), Applied::Stale(Stale::Epoch));
+        assert!(registry.apply(&picked(2, 3, next(1))).holds());
+        assert_eq!(registry.apply(&promoted(1, 2)), Applied::Stale(Stale::Epoch), "the word of the earlier pick");
+        assert_eq!(registry.masters["m"].replicas[&addr(2)].owed, Some(Epoch(1)));
+        let gave_up = Entry::GaveUp { name: "m".into(), picked: Epoch(2), epoch: Epoch(3), why: "x".into(), at: AT };
+        assert!(registry.apply(&gave_up).holds());
+        let master = &registry.masters["m"];
+        assert_eq!((&master.addr, master.epoch), (&addr(1), Epoch(3)), "outranks the orders of both picks");
+        assert_eq!(registry.apply(&picked(4, 2, odown(0, &[1, 2]))), Applied::Stale(Stale::Epoch), "old opinions");
+    }
+
+    #[test]
+    fn monitor_is_idempotent_and_refuses_another_address() {
+        let mut registry = three();
+        assert_eq!(registry.apply(&monitor(1, 2)), Applied::Same);
+        assert_eq!(registry.apply(&monitor(5, 2)), Applied::Conflict { addr: addr(1) });
+        registry.apply(&picked(1, 2, odown(0, &[1, 2])));
+        registry.apply(&promoted(1, 2));
+        for by in 1..=3 {
+            assert!(registry.apply(&Entry::Unmonitor { name: "m".into(), by, at: AT }).holds());
+        }
+        assert!(registry.masters.is_empty());
+        assert!(registry.apply(&monitor(5, 1)).holds());
+        assert_eq!(registry.masters["m"].epoch, Epoch(2), "the counter goes on");
+    }
+
+    #[test]
+    fn an_empty_disk_replaces_the_member_and_takes_over_what_it_observed() {
+        let mut registry = three();
+        let runid = RunId::from_random([3; 20]);
+        registry.apply(&Entry::Join { member: 4, runid, addr: Addr::new("s", 3), boot: 10, at: AT });
+        assert_eq!(registry.members[&3].standing, Standing::Replaced { by: 4 });
+        assert!(registry.masters["m"].observers.contains(&4));
+        assert_eq!(registry.apply(&Entry::Dropped { member: 3 }), Applied::Stale(Stale::InProgress), "still a voter");
+        registry.apply(&Entry::Voters { voters: [1, 2, 4].into() });
+        assert!(registry.apply(&Entry::Dropped { member: 3 }).holds());
+        assert_eq!(registry.masters["m"].observers, [1, 2, 4].into());
+    }
+
+    #[test]
+    fn records_there_and_back() {
+        let registry = three();
+        let bytes = super::super::encode(&registry).unwrap();
+        assert_eq!(bytes[0], super::super::VERSION);
+        assert_eq!(super::super::decode::<Registry>(&bytes), Ok(registry));
+        let with_tail = [&bytes[..], &[0]].concat();
+        assert!(super::super::decode::<Registry>(&with_tail).is_err());
+        assert!(super::super::decode::<Registry>(&bytes[..bytes.len() - 1]).is_err());
+        assert_eq!(super::super::decode::<Entry>(&[9, 9]), Err(super::super::CodecError::Version(9)));
+        // A length that claims more than there is allocates nothing.
+        assert!(super::super::decode::<Vec<u8>>(&[1, 253, 255, 255, 255, 255, 255, 255, 255, 255]).is_err());
+    }
+}

@@ -20,6 +20,8 @@ pub struct Node {
     pub root: u32,
     /// When it last turned a stranger.
     pub strange_since: i64,
+    /// Until then it answers every order with an error.
+    pub deaf_until: i64,
     /// Every promotion that it acted on, for the oracle.
     pub promoted: BTreeMap<(GroupId, Epoch), u32>,
     /// The groups and epochs that it acted on, in order, for the oracle.
