@@ -4,10 +4,14 @@
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-cargo build --release
-regent=$PWD/target/release/regent
-export REGENT=$regent
-ask() { "$regent" cli -p "$@" 2>/dev/null; }
+# REGENT names a binary to run in place of a fresh release build.
+if [ -z "${REGENT:-}" ]; then
+    cargo build --release
+    REGENT=$PWD/target/release/regent
+fi
+REGENT=$(realpath "$REGENT")
+export REGENT
+ask() { "$REGENT" ask "$@" 2> /dev/null; }
 
 for dir in nodes/node{1,2,3} sentinels/sentinel{1,2,3}; do
     name=${dir##*/}
@@ -29,6 +33,7 @@ healthy() {
     [ "$(ask "$master" info replication | grep -c 'state=online')" = 2 ] || return 1
     for port in 5001 5002 5003; do
         ask $port sentinel ckquorum myMaster | grep -q '^OK 3 usable' || return 1
+        ask $port info sentinel | grep -q '^regent_voters:3' || return 1
     done
     echo "$master" > .master
 }

@@ -1,6 +1,10 @@
 //! `regent`: the command line.
 
 use clap::{Parser, Subcommand};
+use regent::resp::{Frame, command, decode};
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -30,6 +34,74 @@ enum Role {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Ask a server of this machine, and print its reply as redis-cli does where its output is no terminal
+    #[command(hide = true)]
+    Ask {
+        /// The server's port on 127.0.0.1
+        port: u16,
+        /// A command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+/// How long `regent ask` waits for a connection, and for each piece of the reply.
+const ASK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The exit status of `regent ask`: 0, and 1 where there is no reply or an error reply.
+fn ask(port: u16, words: &[String]) -> i32 {
+    match reply(port, words) {
+        Ok(frame) => {
+            let mut text = Vec::new();
+            plain(&frame, &mut text);
+            let written = std::io::stdout().write_all(&text);
+            i32::from(written.is_err() || frame.error().is_some())
+        }
+        Err(error) => {
+            eprintln!("127.0.0.1:{port}: {error}");
+            1
+        }
+    }
+}
+
+fn reply(port: u16, words: &[String]) -> Result<Frame> {
+    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), ASK_PATIENCE)?;
+    stream.set_read_timeout(Some(ASK_PATIENCE))?;
+    stream.set_write_timeout(Some(ASK_PATIENCE))?;
+    let mut request = Vec::new();
+    command(words, &mut request);
+    stream.write_all(&request)?;
+    let (mut received, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        if let Some((frame, _)) = decode(&received).map_err(Error::other)? {
+            return Ok(frame);
+        }
+        match stream.read(&mut piece)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            count => received.extend_from_slice(&piece[..count]),
+        }
+    }
+}
+
+/// One line for each string, number, error or null, in the order of the wire.
+fn plain(frame: &Frame, out: &mut Vec<u8>) {
+    match frame {
+        Frame::Array(items) | Frame::Set(items) | Frame::Push(items) => {
+            return items.iter().for_each(|item| plain(item, out));
+        }
+        Frame::Map(pairs) => {
+            return pairs.iter().flat_map(|(key, value)| [key, value]).for_each(|item| plain(item, out));
+        }
+        Frame::Error(text) => out.extend_from_slice(text.as_bytes()),
+        Frame::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Frame::Double(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Frame::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Frame::Null => {}
+        Frame::Simple(_) | Frame::Bulk(_) | Frame::BigNumber(_) | Frame::Verbatim(_) => {
+            out.extend_from_slice(frame.text().unwrap_or_default());
+        }
+    }
+    out.push(b'\n');
 }
 
 fn main() {
@@ -47,6 +119,7 @@ fn main() {
         _ => match Cli::parse_from(words).role {
             Role::Node { args } => regent::node::run(&args),
             Role::Sentinel { args } => regent::sentinel::run(&args),
+            Role::Ask { port, words } => ask(port, &words),
         },
     };
     std::process::exit(status);
