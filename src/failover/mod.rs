@@ -14,7 +14,7 @@
 //!
 //! # A failover
 //! Opinions (SDOWN) do not travel through the log: each sentinel pushes its own to all others at every change and once a
-//! second. The steward (see [`moves`]) counts those renewed within five seconds; with a quorum it asks the candidates
+//! second. The steward (see [`moves()`]) counts those renewed within five seconds; with a quorum it asks the candidates
 //! for live offsets, and commits `Picked` with the witnesses inside, which the registry checks. Then a read-index, the
 //! order, the node's own word, and `Promoted`: lookups and events change there. So from ODOWN to the order there is one
 //! commit and two round trips. The alternative, opinions as entries of the log, puts a commit for each opinion before
