@@ -135,7 +135,7 @@ fn was_picked(master: &Master, addr: &Addr, replica: &Replica) -> bool {
 }
 
 /// Whether the node holds this master's data.
-fn is_kin(master: &Master, replica: Option<&Replica>, facts: &Facts) -> bool {
+pub(super) fn is_kin(master: &Master, replica: Option<&Replica>, facts: &Facts) -> bool {
     let Some(replica) = replica else { return true };
     let known = |id| master.lineage.contains(&id);
     let by_id = facts.replid.is_some_and(known) || facts.former.is_some_and(|(id, _)| known(id));

@@ -9,7 +9,7 @@
 //! that began after `moves` was asked, and the registry unchanged by it (an order of a leader that has been replaced
 //! must not reach a node that cannot refuse it); [`Seen`] told at once of every question and order that left.
 
-use super::candidate::{Choice, choose};
+use super::candidate::{Choice, LIVE_MS, choose, is_kin};
 use super::duties;
 use super::entry::{Entry, Reason};
 use super::facts::Role;
@@ -30,6 +30,8 @@ pub const EXECUTOR_PATIENCE_MS: Millis = Millis(10_000);
 pub const PROMOTE_PATIENCE_MS: Millis = Millis(3_000);
 /// See [`PROMOTE_PATIENCE_MS`].
 pub const PROMOTE_PATIENCE_CUT_OFF_MS: Millis = Millis(500);
+/// A promotion is ordered on facts no older than this.
+pub const FACTS_AGE_MAX_MS: Millis = Millis(2_000);
 /// How long a later pick waits for the nodes of earlier ones to learn its epoch.
 pub const FENCE_PATIENCE_MS: Millis = Millis(500);
 /// The first pause before the same order is given again; it doubles up to [`ORDER_AGAIN_MAX_MS`].
@@ -37,6 +39,7 @@ pub const ORDER_AGAIN_MS: Millis = Millis(500);
 /// See [`ORDER_AGAIN_MS`].
 pub const ORDER_AGAIN_MAX_MS: Millis = Millis(10_000);
 
+const _: () = assert!(LIVE_MS.0 < FACTS_AGE_MAX_MS.0);
 const _: () = assert!(FENCE_PATIENCE_MS.0 < PROMOTE_PATIENCE_MS.0);
 const _: () = assert!(PROMOTE_PATIENCE_MS.0 < EXECUTOR_PATIENCE_MS.0);
 
@@ -234,7 +237,19 @@ impl Asking<'_> {
             self.order(addr, Order::Fence { epoch: pick.epoch }, out);
         }
         if unfenced.is_empty() || spent > FENCE_PATIENCE_MS {
+            self.order_promotion(pick, out);
+        }
+    }
+
+    /// Orders on what the node said a moment ago (as it did when it was picked); after a delay, it is asked again
+    /// first: another process may have come up at its address.
+    fn order_promotion(&self, pick: &Pick, out: &mut Vec<Move>) {
+        let Some(node) = self.watched.nodes.get(&pick.node) else { return };
+        let young = |at: Millis| self.now.since(at) <= FACTS_AGE_MAX_MS;
+        if node.info.as_ref().is_some_and(|read| young(read.at)) {
             self.order(&pick.node, Order::Promote { epoch: pick.epoch }, out);
+        } else if node.connected && node.asked.is_none_or(|at| self.now.since(at) > LIVE_MS) {
+            out.push(Move::Ask { name: self.name.to_owned(), node: pick.node.clone() });
         }
     }
 
@@ -253,6 +268,12 @@ impl Asking<'_> {
         }
         if let Some(obeyed) = node.and_then(NodeSeen::obeyed).filter(|obeyed| *obeyed > pick.epoch) {
             return Some(Refusal::Old { obeyed }.to_string());
+        }
+        // Another process may answer at its address since it was picked.
+        let facts = node.and_then(|node| node.info.as_ref()).map(|read| &read.facts);
+        let replica = self.master.replicas.get(&pick.node);
+        if facts.is_some_and(|facts| facts.role != Role::Master && !is_kin(self.master, replica, facts)) {
+            return Some("the picked node holds other data now".to_owned());
         }
         let cut_off = !node.is_some_and(NodeSeen::is_reachable);
         let patience = if cut_off { PROMOTE_PATIENCE_CUT_OFF_MS } else { PROMOTE_PATIENCE_MS };
@@ -489,6 +510,17 @@ mod tests {
             matches!(&next[..], [Move::Propose(Entry::GaveUp { picked: Epoch(1), epoch: Epoch(2), .. })]),
             "{next:?}"
         );
+    }
+
+    // Another cluster's node came up at the picked address between the decision and the order, and was promoted.
+    #[test]
+    fn a_stranger_at_the_picked_address_gets_no_order() {
+        let (registry, mut seen) = promoting();
+        seen.node("m", &addr(2)).sent = None;
+        let replid = Some(ReplId::from_random([66; 20]));
+        seen.informed("m", &addr(2), Facts { replid, ..facts(Some(9), 1 << 40, 0) }, T);
+        let next = about_m(&registry, &seen, T);
+        assert!(matches!(&next[..], [Move::Propose(Entry::GaveUp { .. })]), "{next:?}");
     }
 
     #[test]

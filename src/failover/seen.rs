@@ -16,6 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How long an opinion counts after it was renewed; it is pushed at every change and at least once a second.
 pub const OPINION_VALID_MS: Millis = Millis(5_000);
 
+/// How often an opinion is pushed at least.
+pub const OPINION_PERIOD_MS: Millis = Millis(1_000);
+
+const _: () = assert!(OPINION_PERIOD_MS.0 * 3 < OPINION_VALID_MS.0);
+
 /// Everything that one sentinel has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -30,6 +35,8 @@ pub struct Seen {
     pub wanted: BTreeMap<String, (Addr, Settings)>,
     pub masters: BTreeMap<String, MasterSeen>,
     pushes: u64,
+    /// Opinions that arrived before count for nothing: they waited while this process stood still.
+    trusted_from: Millis,
 }
 
 /// This sentinel, as it wants to be known.
@@ -142,11 +149,18 @@ struct Held {
 impl Seen {
     pub fn new(me: Me) -> Seen {
         let (leader, raft, heard, wanted, masters) = Default::default();
-        Seen { me, leader, raft, heard, wanted, masters, pushes: 0 }
+        Seen { me, leader, raft, heard, wanted, masters, pushes: 0, trusted_from: Millis(i64::MIN) }
     }
 
     pub fn leads(&self) -> bool {
         self.leader == Some(self.me.member)
+    }
+
+    /// This process stood still until `now` ([`Pulse`](super::observation::Pulse) says so): opinions that lay in the
+    /// sockets meanwhile look new and are not, so none counts that comes before each had time to be renewed. To be
+    /// called before anything that waited is read.
+    pub fn stalled(&mut self, now: Millis) {
+        self.trusted_from = now + OPINION_PERIOD_MS;
     }
 
     /// The record of a node, made when it is new.
@@ -233,7 +247,7 @@ impl Seen {
     pub fn witnesses(&self, registry: &Registry, name: &str, now: Millis) -> Vec<Witness> {
         let (Some(master), Some(seen)) = (registry.masters.get(name), self.masters.get(name)) else { return vec![] };
         let fresh = |held: &&Held| {
-            let young = now.since(held.renewed) <= OPINION_VALID_MS;
+            let young = now.since(held.renewed) <= OPINION_VALID_MS && held.renewed >= self.trusted_from;
             let counts = registry.may_witness(master, held.opinion.member, held.opinion.boot);
             let about = held.opinion.against == master.epoch;
             held.opinion.down && (young && counts && about || planted!(StaleOpinions))

@@ -222,7 +222,8 @@ impl World {
         }
         run.in_flight.insert(entry.slot(), now);
         if let Some(leader) = run.seen.leader.and_then(|leader| self.sentinel_of(leader)) {
-            if self.rnd(12) == 0 {
+            let odown = matches!(entry, Entry::Picked { reason: crate::failover::Reason::Odown { .. }, .. });
+            if self.rnd(12) == 0 && !odown {
                 // Once more, much later: what the group has decided since makes it stale.
                 let (late, msg) = (self.now + self.rnd(5_000) as i64, Msg::Propose(group, entry.clone()));
                 self.at(late, Ev::To { s: leader, from: s, msg });

@@ -122,21 +122,21 @@ fn planted_bugs_are_noticed() {
     // With each, the first seed that noticed it when this was written: where to look first.
     let bugs = [
         (Plant::OrderBeforeCommit, 2),
-        (Plant::EvidenceUnchecked, 1),
-        (Plant::StaleOpinions, 1306),
+        (Plant::EvidenceUnchecked, 9),
+        (Plant::StaleOpinions, 1312),
         (Plant::EpochReused, 2),
-        (Plant::SupersededPromotes, 27),
+        (Plant::SupersededPromotes, 609),
         (Plant::ConflictAdopts, 1),
         (Plant::RemovedNameKeepsEpoch, 5),
         (Plant::NodeForgetsEpoch, 2),
-        (Plant::NodeObeysAnyGroup, 667),
-        (Plant::NoTakeOver, 145),
+        (Plant::NodeObeysAnyGroup, 811),
+        (Plant::NoTakeOver, 225),
         (Plant::NoDemotion, 1),
-        (Plant::LineageIgnored, 62),
+        (Plant::LineageIgnored, 71),
         (Plant::PromiseBeforePersist, 180),
         (Plant::BallotForgetsCharter, 180),
         (Plant::PauseBlind, 118),
-        (Plant::FailureIgnored, 27),
+        (Plant::FailureIgnored, 88),
     ];
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));

@@ -1,6 +1,8 @@
 //! What watches the world: S1-S3 and their kin, each by the world's own truth.
 
 use super::sentinel::NAME;
+use crate::base::Epoch;
+use crate::failover::Addr;
 use crate::failover::{Entry, GroupId, Order, Reason, Witness};
 
 use super::world::*;
@@ -34,22 +36,27 @@ impl World {
         }
     }
 
-    /// A pick rests on sentinels that have really held the master to be down within the last seconds.
+    /// A pick rests on sentinels that have really held the master to be down within the time that opinions count, and
+    /// the delays of the network.
     pub(super) fn judge_evidence(&mut self, entry: &Entry) {
-        let Entry::Picked { reason: Reason::Odown { witnesses, .. }, name, .. } = entry else { return };
+        let Entry::Picked { reason: Reason::Odown { witnesses, against }, name, executor, .. } = entry else { return };
+        if self.flavour != Flavour::Plain {
+            return;
+        }
+        let just_woke = self.sentinel_of(*executor).is_none_or(|s| self.now - self.sentinels[s].resumed_at < 10_000);
+        let Some(addr) = self.groups.values().find_map(|group| {
+            let was = |(epoch, addr): &&(Epoch, Addr)| epoch == against && group.truth.masters[name].addr == *addr;
+            group.history.iter().find(was).map(|(_, addr)| addr.clone())
+        }) else {
+            return;
+        };
         for Witness { member, .. } in witnesses.clone() {
-            let Some(s) = self.sentinel_of(member) else { continue };
-            let Some(run) = &self.sentinels[s].run else { continue };
-            let Some(master) = run.registry.as_ref().and_then(|registry| registry.masters.get(name)) else { continue };
-            let Some(n) = self.node_at(&master.addr) else { continue };
-            let fine = self.now - self.trouble[s][n];
-            let is_master = self.nodes[n].follows.is_none();
-            let up_for = run.watched.get(&master.addr).is_some_and(|seen| {
-                !seen.is_down() && seen.role_reported().0 && is_master && self.now - seen.role_reported().1.0 > 12_000
-            });
-            if fine > 12_000 && up_for && self.now - self.sentinels[s].resumed_at > 12_000 {
-                let addr = master.addr.clone();
-                self.fail(format!("sentinel {s} has seen {addr} up for {fine} ms and stands as a witness: {entry}"));
+            let Some(s) = self.sentinel_of(member).filter(|_| !just_woke) else { continue };
+            let held = self.sentinels[s].held_down.get(&addr).copied().unwrap_or(0);
+            if self.now - held > 10_000 {
+                self.fail(format!(
+                    "sentinel {s} last held {addr} to be down at {held} and stands as a witness: {entry}"
+                ));
                 return;
             }
         }
@@ -64,6 +71,7 @@ impl World {
                 if let Some(n) = self.node_at(node)
                     && self.nodes[n].root != 0
                     && self.rebuilt.is_none()
+                    && self.flavour == Flavour::Plain
                     && self.now - self.nodes[n].strange_since > 5_000
                     && self.groups[&group].truth.masters.values().any(|master| !master.lineage.is_empty())
                 {

@@ -16,6 +16,8 @@ pub struct Sentinel {
     pub run: Option<Run>,
     pub paused_until: i64,
     pub resumed_at: i64,
+    /// When it last held a node to be down.
+    pub held_down: BTreeMap<Addr, i64>,
     pub boots: u64,
 }
 

@@ -181,7 +181,17 @@ impl World {
             let disk = world.empty_disk();
             let (runid, addr) = (world.runid(), Addr::new("s", 5001 + s as u16));
             let (run, paused_until, resumed_at, boots) = (None, 0, 0, 0);
-            world.sentinels.push(Sentinel { addr, runid, settings, disk, run, paused_until, resumed_at, boots });
+            world.sentinels.push(Sentinel {
+                addr,
+                runid,
+                settings,
+                disk,
+                run,
+                paused_until,
+                resumed_at,
+                boots,
+                held_down: BTreeMap::new(),
+            });
             let at = world.rnd(3_000) as i64;
             world.at(at, Ev::StartSentinel { s });
         }
@@ -332,6 +342,10 @@ impl World {
             Ev::Chat { s, boot } => self.chat(s, boot),
             Ev::To { s, from, msg } => {
                 if self.sentinels[s].run.is_some() {
+                    if self.sentinels[s].resumed_at == self.now {
+                        let now = Millis(self.now);
+                        self.run_of(s).seen.stalled(now);
+                    }
                     self.hear(s, from, msg);
                     self.look(s);
                 }
@@ -425,6 +439,8 @@ impl World {
         }
         run.in_flight.retain(|_, at| now - *at < 400);
         let effects = run.founding.step(Millis(now), Founded::Tick);
+        let held: Vec<Addr> = run.watched.iter().filter(|(_, o)| o.is_down()).map(|(addr, _)| addr.clone()).collect();
+        self.sentinels[s].held_down.extend(held.into_iter().map(|addr| (addr, now)));
         for addr in downs {
             let n = self.node_at(&addr).unwrap_or(0);
             self.chat_opinions(s);
