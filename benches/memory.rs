@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench memory`. The fixed part (what an empty server takes) does not count in a slope and is told apart.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
 mod support;
 
 use support::{Make, Server, ask, fill};

@@ -3,6 +3,8 @@
 //! `cargo bench --bench serve`; REPS (5) and REQUESTS (300000) set its length. The load generator shares the machine, so
 //! requests per second say little; CPU seconds of all the server's threads are the figure.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
 mod support;
 
 use support::{Make, Server, benchmark, median, setting};
