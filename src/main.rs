@@ -9,6 +9,12 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// jemalloc's settings: pages that were freed go back to the system from a thread of its own, not from the loop's.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: Option<&'static std::ffi::c_char> =
+    // SAFETY: the pointer is to a static string that ends in a zero byte, which is how jemalloc reads it.
+    Some(unsafe { &*c"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0".as_ptr() });
+
 /// High availability for Redis: a data node with a durable replication history, and a Sentinel whose agreed state is a
 /// Raft log.
 #[derive(Parser)]

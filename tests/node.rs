@@ -90,7 +90,7 @@ fn save_and_bgsave_leave_checkpoints_that_a_start_reads() {
 fn a_clean_end_leaves_a_checkpoint() {
     let mut node = Server::node(&[]);
     for end in ["SHUTDOWN", "SIGTERM", "SIGINT", "SHUTDOWN NOSAVE"] {
-        node.ask(&format!("INCR ends"));
+        node.ask("INCR ends");
         node.ok("SET k v");
         let before = standing(&node);
         match end {
@@ -288,7 +288,7 @@ fn torture(seed: u64, kills: u64, directives: &[&str]) {
                     return witness.check(&mut client, me);
                 }
                 let n = dice.roll();
-                if n % 16 == 0 {
+                if n.is_multiple_of(16) {
                     // Keys that go by themselves, and pages that come and go with them.
                     let life = format!("{}", 1 + n % 300);
                     let key = format!("e:{me}:{}", n % 997);

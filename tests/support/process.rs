@@ -162,7 +162,7 @@ impl Server {
             }
             let Ok(mut client) = Client::connect(port) else { return false };
             let pong = client.try_cmd(&["PING"]);
-            !matches!(pong, Err(_)) && !matches!(pong, Ok(Frame::Error(text)) if text.starts_with("LOADING"))
+            pong.is_ok() && !matches!(pong, Ok(Frame::Error(text)) if text.starts_with("LOADING"))
         });
         self.control.replace(None);
     }

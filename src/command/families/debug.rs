@@ -209,6 +209,7 @@ fn populate(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// DEBUG PROTOCOL type: for the tests of clients.
+#[expect(clippy::approx_constant, reason = "the double that Redis answers here")]
 fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
     let resp3 = cx.proto == Proto::Resp3;
     let mut reply = cx.reply();

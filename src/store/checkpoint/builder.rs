@@ -142,6 +142,15 @@ impl Builder {
         self.garbage.clear();
     }
 
+    /// Closes the database until it is wanted again: sled's memory is its own, grows with what it has written (200 MB
+    /// and more, whatever its cache is set to), and goes only with it.
+    pub fn rest(&mut self) {
+        if self.building.is_none() && self.garbage.is_empty() {
+            self.pages = None;
+            self.contents = Contents::default();
+        }
+    }
+
     /// Whether a checkpoint is being written.
     pub fn building(&self) -> bool {
         self.building.is_some()

@@ -336,6 +336,7 @@ struct Worker {
 
 impl Worker {
     fn serve(mut self) {
+        self.builder.rest();
         while let Some(job) = self.queue.next() {
             // sled may panic on a damaged file or a full disk: a fault like any other.
             let outcome = pages::catch(|| self.run(job)).unwrap_or_else(|panic| {
@@ -389,6 +390,9 @@ impl Worker {
         state.info.disk_bytes = disk_bytes;
         state.info.content_bytes = content_bytes;
         drop(state);
+        if swept.is_ok() {
+            self.builder.rest();
+        }
         swept
     }
 
