@@ -1,0 +1,452 @@
+//! Replication between processes: Regent to Regent over crashes and promotions, and both ways with a real redis-server.
+
+mod support;
+
+use regent::resp::Frame;
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::{Duration, SystemTime};
+use support::{Client, SOON, Server, wait_for, wait_until};
+
+const FAST: &[&str] = &["repl-ping-replica-period 1"];
+
+fn bulk(text: &str) -> Frame {
+    Frame::Bulk(text.as_bytes().to_vec())
+}
+
+/// A replica of `master`, in step with it.
+fn replica_of(master: &Server) -> Server {
+    let of = format!("replicaof 127.0.0.1 {}", master.port);
+    let replica = Server::node(&[FAST, &[&of]].concat());
+    replica.wait_in_step(master);
+    replica
+}
+
+/// Writes of every kind that there is, in two databases.
+fn write(master: &Server, from: usize, count: usize) {
+    let mut client = master.client();
+    for n in from..from + count {
+        client.ask(&format!("SELECT {}", n % 2 * 5));
+        client.ask(&format!("SET key:{n} {}", "value".repeat(n % 40)));
+        client.ask("INCR counter");
+        client.ask(&format!("APPEND text {n};"));
+        client.ask(&format!("SETRANGE range {} x", n * 7 % 900));
+        client.ask(&format!("SET brief:{n} 1 EX 1000"));
+        client.ask(&format!("PEXPIRE key:{n} 900000"));
+        client.ask("MULTI");
+        client.ask("INCR a");
+        client.ask("INCR b");
+        client.ask("EXEC");
+        client.ask(&format!("DEL brief:{}", n.saturating_sub(3)));
+    }
+}
+
+/// How often a master has served copies and resumptions.
+fn served(master: &Server) -> (i64, i64) {
+    let stats = master.info("stats");
+    (stats.int("sync_full"), stats.int("sync_partial_ok"))
+}
+
+#[track_caller]
+fn same(one: &Server, other: &Server) {
+    other.wait_in_step(one);
+    assert_eq!(one.digest(), other.digest());
+}
+
+#[test]
+fn a_copy_and_the_stream_behind_it() {
+    let master = Server::node(FAST);
+    write(&master, 0, 300);
+    let big = vec![b'b'; 5 << 20];
+    assert!(master.cmd(&[b"SET".as_slice(), b"big", &big]).is_ok());
+    let replica = replica_of(&master);
+    same(&master, &replica);
+    write(&master, 300, 100);
+    same(&master, &replica);
+    assert_eq!(replica.ask("STRLEN big"), Frame::Int(5 << 20));
+    assert_eq!(served(&master), (1, 0));
+    let refusal = replica.ask("SET k v");
+    assert_eq!(refusal.error(), Some("READONLY You can't write against a read only replica."));
+    master.ok("SET waited 1");
+    assert_eq!(master.ask("WAIT 1 5000"), Frame::Int(1));
+    master.ok("FLUSHALL");
+    same(&master, &replica);
+    assert_eq!(replica.ask("DBSIZE"), Frame::Int(0));
+}
+
+#[test]
+fn either_side_may_be_killed_and_resumes() {
+    let mut master = Server::node(FAST);
+    write(&master, 0, 50);
+    let mut replica = replica_of(&master);
+    for round in 1..=3 {
+        replica.kill();
+        write(&master, 50 * round, 30);
+        replica.start();
+        same(&master, &replica);
+        assert_eq!(served(&master), (1, round as i64), "the replica was killed");
+    }
+    for round in 1..=3 {
+        let id = master.place().0;
+        master.crash();
+        replica.wait_in_step(&master);
+        assert_eq!(served(&master), (0, 1), "the master was killed");
+        assert_eq!(master.info("replication").get("master_replid2"), id);
+        write(&master, 300 + 20 * round, 20);
+        same(&master, &replica);
+    }
+}
+
+#[test]
+fn a_promotion_is_followed_in_part_by_all() {
+    let mut old = Server::node(FAST);
+    write(&old, 0, 50);
+    let promoted = replica_of(&old);
+    let third = replica_of(&old);
+    let id = old.place().0;
+    for node in [&promoted, &third] {
+        node.wait_in_step(&old);
+    }
+    old.kill();
+    promoted.ok("REPLICAOF NO ONE");
+    let info = promoted.info("replication");
+    assert_eq!((info.get("role"), info.get("master_replid2")), ("master", id.as_str()));
+    third.follow(&promoted);
+    write(&promoted, 50, 30);
+    same(&promoted, &third);
+    assert_eq!(served(&promoted), (0, 1), "the third node");
+    // Its tail is clean: all that it had had reached the promoted one.
+    old.set("replicaof", &format!("127.0.0.1 {}", promoted.port));
+    old.start();
+    same(&promoted, &old);
+    assert_eq!(served(&promoted), (0, 2), "the old master");
+    assert_eq!(old.info("replication").get("role"), "slave");
+}
+
+#[test]
+fn an_old_master_with_a_tail_of_its_own_takes_a_copy() {
+    let old = Server::node(FAST);
+    write(&old, 0, 20);
+    let promoted = replica_of(&old);
+    promoted.ok("REPLICAOF NO ONE");
+    write(&promoted, 20, 10);
+    write(&old, 500, 10);
+    old.follow(&promoted);
+    same(&promoted, &old);
+    assert_eq!(served(&promoted).0, 1);
+}
+
+#[test]
+fn replicas_of_replicas() {
+    let mut master = Server::node(FAST);
+    write(&master, 0, 30);
+    let mut middle = replica_of(&master);
+    let last = replica_of(&middle);
+    write(&master, 30, 30);
+    same(&master, &middle);
+    same(&master, &last);
+    middle.kill();
+    write(&master, 60, 30);
+    middle.start();
+    same(&master, &middle);
+    same(&master, &last);
+    assert_eq!(served(&master), (1, 1));
+    assert_eq!(served(&middle), (0, 1));
+    master.crash();
+    write(&master, 90, 10);
+    same(&master, &middle);
+    same(&master, &last);
+    assert_eq!(served(&middle).0, 0, "a new id of the master costs the last one no copy");
+}
+
+#[test]
+fn replicas_wait_for_the_dels_of_what_expires() {
+    let master = Server::node(FAST);
+    let replica = replica_of(&master);
+    master.ok("DEBUG SET-ACTIVE-EXPIRE 0");
+    master.ok("SET stays 1");
+    master.ok("SET goes 1 PX 150");
+    replica.wait_in_step(&master);
+    let began = SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+    wait_until("the deadline is over", SOON, || {
+        SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970") > began + Duration::from_millis(400)
+    });
+    assert_eq!(replica.ask("GET goes"), Frame::Null, "it is not shown");
+    assert_eq!(replica.ask("DBSIZE"), Frame::Int(2), "and not deleted");
+    assert_eq!(master.ask("GET goes"), Frame::Null);
+    replica.wait_in_step(&master);
+    wait_until("the DEL has come", SOON, || replica.ask("DBSIZE") == Frame::Int(1));
+    same(&master, &replica);
+}
+
+// ------------------------------------------------------------------ with Redis
+
+#[test]
+fn regent_follows_redis() {
+    let redis = Server::redis(FAST);
+    write(&redis, 0, 300);
+    let mut replica = replica_of(&redis);
+    same(&redis, &replica);
+    write(&redis, 300, 100);
+    same(&redis, &replica);
+    let (full, partial) = served(&redis);
+    redis.ask("CLIENT KILL TYPE replica");
+    write(&redis, 400, 20);
+    same(&redis, &replica);
+    assert_eq!(served(&redis), (full, partial + 1), "the link was cut");
+    replica.kill();
+    write(&redis, 420, 20);
+    replica.start();
+    same(&redis, &replica);
+    assert_eq!(served(&redis), (full, partial + 2), "the replica was killed");
+    // Moving to Regent: it is promoted, and Redis follows it without a copy.
+    replica.ok("REPLICAOF NO ONE");
+    redis.follow(&replica);
+    write(&replica, 500, 20);
+    same(&replica, &redis);
+    assert_eq!(served(&replica), (0, 1));
+}
+
+#[test]
+fn redis_follows_regent() {
+    let mut master = Server::node(FAST);
+    write(&master, 0, 300);
+    let redis = Server::redis(FAST);
+    redis.follow(&master);
+    same(&master, &redis);
+    write(&master, 300, 100);
+    same(&master, &redis);
+    assert_eq!(served(&master), (1, 0));
+    master.ask("CLIENT KILL TYPE replica");
+    write(&master, 400, 20);
+    same(&master, &redis);
+    assert_eq!(served(&master), (1, 1), "the link was cut");
+    master.crash();
+    write(&master, 420, 20);
+    same(&master, &redis);
+    assert_eq!(served(&master), (0, 1), "the master was killed");
+    // And back: Redis is promoted, and Regent follows it without a copy.
+    redis.ok("REPLICAOF NO ONE");
+    master.follow(&redis);
+    write(&redis, 500, 20);
+    same(&redis, &master);
+    assert_eq!(served(&redis), (0, 1));
+}
+
+#[test]
+fn a_wrong_password_is_told_and_the_right_one_works() {
+    let master = Server::prepare_node(&["requirepass secret", "masterauth secret"]);
+    let mut master = master.with_password("secret");
+    master.start();
+    master.ok("SET k v");
+    let of = format!("replicaof 127.0.0.1 {}", master.port);
+    let replica = Server::node(&[&of, "masterauth wrong"]);
+    replica.wait_for_log("Unable to AUTH to MASTER: -WRONGPASS invalid username-password pair or user is disabled.");
+    assert_eq!(replica.info("replication").get("master_link_status"), "down");
+    replica.ok("CONFIG SET masterauth secret");
+    replica.wait_in_step(&master);
+    assert_eq!(replica.ask("GET k"), bulk("v"));
+    let silent = Server::node(&[&of]);
+    silent.wait_for_log("NOAUTH Authentication required.");
+}
+
+/// A master that answers the handshake and then sends what it is given instead of a whole copy.
+fn false_master(listener: &TcpListener, copy: &[u8]) {
+    let (stream, _) = listener.accept().expect("a replica");
+    let mut reader = std::io::BufReader::new(stream.try_clone().expect("a handle"));
+    let mut stream = stream;
+    loop {
+        let mut words = Vec::new();
+        let mut line = String::new();
+        if std::io::BufRead::read_line(&mut reader, &mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let count: usize = line.trim_start_matches('*').trim().parse().unwrap_or(0);
+        for _ in 0..count {
+            let (mut length, mut word) = (String::new(), String::new());
+            std::io::BufRead::read_line(&mut reader, &mut length).expect("a length");
+            std::io::BufRead::read_line(&mut reader, &mut word).expect("a word");
+            words.push(word.trim().to_uppercase());
+        }
+        let sent = match words.first().map(String::as_str) {
+            Some("PING") => stream.write_all(b"+PONG\r\n"),
+            Some("PSYNC") => {
+                let id = "0123456789012345678901234567890123456789";
+                let _ = stream.write_all(format!("+FULLRESYNC {id} 1000\r\n").as_bytes());
+                let _ = stream.write_all(copy);
+                return;
+            }
+            _ => stream.write_all(b"+OK\r\n"),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_broken_or_ends_too_soon_leaves_the_old_data() {
+    let node = Server::node(&[]);
+    write(&node, 0, 20);
+    let before = node.digest();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    node.ok(&format!("REPLICAOF 127.0.0.1 {}", listener.local_addr().expect("its address").port()));
+    false_master(&listener, b"$100\r\nREDIS0010\xfa\x09redis");
+    wait_until("the link is down again", SOON, || node.info("replication").get("master_link_status") == "down");
+    assert_eq!(node.digest(), before, "it ended too soon");
+    false_master(&listener, b"$40\r\nREDIS0010\x77this is no type of any value at all...");
+    node.wait_for_log("RDB: unknown type 119 at offset 9");
+    assert_eq!(node.digest(), before, "it was broken");
+    false_master(&listener, b"$22\r\nGARBAGE0010..........\r\n");
+    let id = node.place().0;
+    assert_ne!(id, "0123456789012345678901234567890123456789");
+    node.ok("REPLICAOF NO ONE");
+    assert_eq!(node.digest(), before);
+}
+
+/// A replica that takes the copy and keeps what follows.
+struct FakeReplica(Client);
+
+impl FakeReplica {
+    fn attach(master: &Server) -> FakeReplica {
+        let mut client = master.client();
+        assert!(client.ask("REPLCONF listening-port 1").is_ok());
+        assert!(client.ask("REPLCONF capa eof capa psync2").is_ok());
+        client.send(&["PSYNC", "?", "-1"]).expect("sent");
+        let answer = client.receive_line().expect("an answer");
+        assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+        let head = wait_for("the copy's head", SOON, || {
+            let line = client.receive_line().expect("a line");
+            (!line.is_empty()).then_some(line)
+        });
+        match head.strip_prefix("$EOF:") {
+            Some(mark) => {
+                let mut seen = Vec::new();
+                while !seen.ends_with(mark.as_bytes()) {
+                    seen.extend(client.receive_exact(1).expect("the copy"));
+                }
+            }
+            None => {
+                let length = head.trim_start_matches('$').parse().expect("a length");
+                client.receive_exact(length).expect("the copy");
+            }
+        }
+        client.send(&["REPLCONF", "ACK", "1"]).expect("sent");
+        FakeReplica(client)
+    }
+
+    /// The commands up to the one that sets `end`, with times made plain.
+    fn commands_to(&mut self, end: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        loop {
+            let frame = self.0.receive().expect("a command");
+            let words: Vec<String> = frame
+                .items()
+                .expect("a command")
+                .iter()
+                .map(|word| String::from_utf8_lossy(word.text().expect("a word")).into_owned())
+                .collect();
+            if words[0].eq_ignore_ascii_case("ping") || words[0].eq_ignore_ascii_case("replconf") {
+                continue;
+            }
+            let is_time = |word: &String| word.len() == 13 && word.bytes().all(|byte| byte.is_ascii_digit());
+            let plain: Vec<String> =
+                words.iter().map(|word| if is_time(word) { "<time>".into() } else { word.clone() }).collect();
+            let done = words.get(1).is_some_and(|word| word == end);
+            all.push(plain.join(" "));
+            if done {
+                return all;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_replicas_are_fed_equals_redis() {
+    let script = [
+        "SET a 1",
+        "SET a 2 EX 100",
+        "SET a 3 PX 100000",
+        "SET a 4 KEEPTTL",
+        "SET a 5 NX",
+        "SET b x GET",
+        "SETNX c 1",
+        "SETNX c 2",
+        "GETSET c 3",
+        "GETDEL c",
+        "GETEX a EX 50",
+        "GETEX a PERSIST",
+        "GETEX a",
+        "SETEX d 10 v",
+        "PSETEX d 10000 v",
+        "APPEND d w",
+        "SETRANGE d 3 zz",
+        "INCR n",
+        "INCRBY n 5",
+        "DECR n",
+        "DECRBY n 2",
+        "INCRBYFLOAT f 1.5",
+        "MSET x 1 y 2",
+        "MSETNX x 1 z 2",
+        "EXPIRE x 100",
+        "PEXPIRE x 100000",
+        "EXPIREAT x 99999999999",
+        "EXPIRE x -1",
+        "EXPIRE nothing 10",
+        "PERSIST y",
+        "EXPIRE y 100",
+        "PERSIST y",
+        "SELECT 3",
+        "SET in3 1",
+        "SELECT 0",
+        "GET a",
+        "RENAME a aa",
+        "RENAMENX aa a",
+        "DEL a nothing",
+        "UNLINK d",
+        "DEL nothing",
+        "MULTI",
+        "SET m 1",
+        "INCR m",
+        "GET m",
+        "EXEC",
+        "MULTI",
+        "SET alone 1",
+        "EXEC",
+        "MULTI",
+        "GET m",
+        "EXEC",
+        "MULTI",
+        "SELECT 2",
+        "SET two 1",
+        "EXEC",
+        "SELECT 0",
+        "SET zero 1",
+        "PUBLISH channel message",
+        "COPY m mm",
+        "MOVE m 4",
+        "TOUCH mm",
+        "SET short 1 PX 1",
+        "FLUSHDB",
+        "SET again 1",
+        "FLUSHALL",
+        "SWAPDB 0 1",
+        "SET the end",
+    ];
+    let fed = |server: &Server| {
+        let mut replica = FakeReplica::attach(server);
+        let mut client = server.client();
+        client.ask("DEBUG SET-ACTIVE-EXPIRE 0");
+        for line in script {
+            client.ask(line);
+        }
+        replica.commands_to("the")
+    };
+    let redis = Server::redis(&["repl-diskless-sync no"]);
+    let node = Server::node(&[]);
+    let (theirs, ours) = (fed(&redis), fed(&node));
+    for (n, (their, our)) in theirs.iter().zip(&ours).enumerate() {
+        assert!(their.eq_ignore_ascii_case(our), "command {n}: Redis feeds {their:?}, we feed {our:?}\n{ours:#?}");
+    }
+    assert_eq!(theirs.len(), ours.len());
+}
