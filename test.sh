@@ -22,6 +22,7 @@ packages() {
     command -v redis-sentinel > /dev/null || missing+=(redis-sentinel)
     command -v redis-cli > /dev/null || missing+=(redis-tools)
     python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
+    command -v npm > /dev/null || missing+=(nodejs npm)
     [ ${#missing[@]} = 0 ] && return
     local sudo=''
     [ "$(id -u)" = 0 ] || sudo=sudo
@@ -32,7 +33,18 @@ packages() {
     $sudo rm -f /usr/sbin/policy-rc.d
 }
 
+# The client libraries that follow a failover, pinned in tests/clients, in environments of their own.
+clients() {
+    local env=.test-env
+    [ -x $env/python/bin/pip ] || python3 -m venv $env/python
+    $env/python/bin/pip install -q --disable-pip-version-check -r tests/clients/requirements.txt
+    mkdir -p $env/node
+    cp tests/clients/package.json $env/node/
+    npm install --prefix $env/node --no-audit --no-fund --no-package-lock
+}
+
 stage 'packages' packages
+stage 'clients' clients
 stage 'format' cargo fmt --check
 stage 'lints' cargo clippy --all-targets -- -D warnings
 stage 'unit and process tests' cargo test
