@@ -7,7 +7,7 @@
 
 use super::{Cx, Origin, Server};
 use crate::base::Millis;
-use crate::keyspace::{Detached, EntryRef, Garbage, Key, OldValue};
+use crate::keyspace::{Detached, EntryRef, Garbage, Key, OldValue, access_clock};
 use crate::resp::Writer;
 
 /// What was taken out of the keyspace and takes time to free: the runtime drops it on another thread.
@@ -134,9 +134,9 @@ pub(super) fn is_due(entry: EntryRef<'_>, now: Millis) -> bool {
     entry.deadline().is_some_and(|deadline| now > deadline)
 }
 
-/// The access clock: seconds, 24 bits.
+/// Notes that a key is used now.
 fn mark_use(entry: EntryRef<'_>, now: Millis) {
-    let clock = (now.0 / 1000) as u32 & 0xff_ffff;
+    let clock = access_clock(now);
     if entry.access() != clock {
         entry.set_access(clock);
     }

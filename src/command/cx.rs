@@ -38,6 +38,7 @@ impl<'a> Cx<'a> {
     pub(super) fn new(server: &'a mut Server, slot: Slot, db: u32, proto: Proto, out: Vec<u8>, origin: Origin) -> Self {
         let now = server.wall;
         let spec = super::families::NOTHING;
+        server.keyspace.set_time(now);
         Cx { server, slot, db, now, proto, out, origin, spec }
     }
 
@@ -111,6 +112,14 @@ impl<'a> Cx<'a> {
         if self.feeds() {
             let Server { feed, stream, fresh, .. } = &mut *self.server;
             feed.command(stream, *fresh, self.db, args.all());
+        }
+    }
+
+    /// Ends the unit early, for effects that have nothing to do with each other (each expired key that SCAN meets): they
+    /// stand alone in the stream. Inside EXEC all stay together.
+    pub fn end_unit(&mut self) {
+        if !self.server.in_exec {
+            self.server.feed.close_unit(&mut self.server.stream);
         }
     }
 

@@ -147,6 +147,7 @@ pub const NO_MULTI: Flags = Flags(1 << 15);
 pub const MOVABLE_KEYS: Flags = Flags(1 << 16);
 pub const ALLOW_BUSY: Flags = Flags(1 << 17);
 
+/// Those that COMMAND shows; as in Redis, `may_replicate` is not among them.
 const FLAG_NAMES: &[(Flags, &str)] = &[
     (WRITE, "write"),
     (READONLY, "readonly"),
@@ -161,7 +162,6 @@ const FLAG_NAMES: &[(Flags, &str)] = &[
     (SKIP_SLOWLOG, "skip_slowlog"),
     (FAST, "fast"),
     (NO_AUTH, "no_auth"),
-    (MAY_REPLICATE, "may_replicate"),
     (NO_ASYNC_LOADING, "no_async_loading"),
     (NO_MULTI, "no_multi"),
     (MOVABLE_KEYS, "movablekeys"),

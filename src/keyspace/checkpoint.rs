@@ -87,6 +87,8 @@ pub(super) struct Core {
     pub(super) next_space: u32,
     pub(super) next_page: u64,
     pub(super) next_blob: u64,
+    /// The access clock that new and overwritten entries get.
+    pub(super) clock: u32,
     /// The colour of what changed since the last checkpoint began.
     pub(super) mark: Mark,
     /// For the next checkpoint.
@@ -112,6 +114,7 @@ impl Core {
             next_space: 0,
             next_page: 0,
             next_blob: 1,
+            clock: 0,
             mark: Mark::Red,
             drops: Vec::new(),
             void: Vec::new(),

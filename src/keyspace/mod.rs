@@ -57,6 +57,7 @@ pub use page::{PageError, PageReader, Record, RecordValue};
 pub use string::{Digits, StrRef, Value};
 pub use write::{DbMut, Detached, OldValue, StringMut};
 
+use crate::base::Millis;
 use checkpoint::Core;
 use hash::Hasher;
 
@@ -95,6 +96,12 @@ const _: () = {
     is_send::<Keyspace>();
 };
 
+/// The access clock at this time: seconds, 24 bits, never zero (that is an entry that was not used since it was loaded).
+#[inline]
+pub fn access_clock(now: Millis) -> u32 {
+    ((now.0 / 1000) as u32 & 0xff_ffff).max(1)
+}
+
 impl Keyspace {
     /// Empty databases. The seed is random, and belongs to the data set for ever.
     pub fn new(databases: usize, seed: Seed) -> Self {
@@ -113,6 +120,11 @@ impl Keyspace {
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
         Hasher::new(self.core.seed).key(bytes)
+    }
+
+    /// Which time it is for the access clocks of entries that are made or overwritten from now on.
+    pub fn set_time(&mut self, now: Millis) {
+        self.core.clock = access_clock(now);
     }
 
     /// Number of databases.

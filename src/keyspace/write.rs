@@ -60,10 +60,20 @@ impl<'a> DbMut<'a> {
     }
 
     fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Option<Millis>) -> Option<OldValue> {
+        let clock = self.core.clock;
         match self.db.find(key) {
-            Some(place) => self.change(place, |entry| entry.store(deadline, value)).map(OldValue),
+            Some(place) => {
+                let old = self.change(place, |entry| {
+                    let old = entry.store(deadline, value);
+                    entry.set_access(clock);
+                    old
+                });
+                old.map(OldValue)
+            }
             None => {
-                self.insert(key.hash, Entry::new(key.bytes, deadline, value));
+                let entry = Entry::new(key.bytes, deadline, value);
+                entry.set_access(clock);
+                self.insert(key.hash, entry);
                 None
             }
         }

@@ -153,11 +153,11 @@ fn object(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     };
     let text = format!(
         "Value at:{:p} refcount:{} encoding:{}{len} lru:{} lru_seconds_idle:{}",
-        entry.key(),
+        entry.key().as_ptr(),
         references(entry),
         entry.encoding(),
         entry.access(),
-        idle_seconds(entry, now),
+        idle_seconds(entry, now, cx.server.mono),
     );
     cx.reply().simple(&text);
     Ok(())
@@ -201,15 +201,13 @@ fn populate(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         cx.put(key, &value, None);
         cx.feed(&[b"SET", &name, &value]);
-        if !cx.server.in_exec {
-            cx.server.feed.close_unit(&mut cx.server.stream);
-        }
+        cx.end_unit();
     }
     ok(cx)
 }
 
 /// DEBUG PROTOCOL type: for the tests of clients.
-#[expect(clippy::approx_constant, reason = "the double that Redis answers here")]
+#[expect(clippy::approx_constant, reason = "the number that Redis gives")]
 fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
     let resp3 = cx.proto == Proto::Resp3;
     let mut reply = cx.reply();

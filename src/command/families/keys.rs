@@ -176,6 +176,7 @@ fn randomkey(cx: &mut Cx<'_>, _args: &mut Args<'_>) -> Outcome {
         let key = entry.key().to_vec();
         let key = cx.key(&key);
         cx.server.expire(cx.db, key, false);
+        cx.end_unit();
     }
     cx.reply().null();
     Ok(())

@@ -1,9 +1,10 @@
 //! OBJECT: how a value is held, and when it was used last.
 
 use super::help::help;
+use crate::base::Millis;
 use crate::command::spec::{Categories, Flags, Group, KeySpec, LOADING, NONE, READONLY, STALE, Spec, key, spec};
 use crate::command::{Args, Cx, Outcome, Refusal};
-use crate::keyspace::{EntryRef, StrRef};
+use crate::keyspace::{EntryRef, StrRef, access_clock};
 
 const KEY: &[KeySpec] = &[key(2, &["RO"])];
 
@@ -45,10 +46,13 @@ const HELP: &[&str] = &[
 const SHARED_NUMBERS: std::ops::Range<i64> = 0..10_000;
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
 
-/// Seconds since an entry was used, by its access clock of 24 bits.
-pub(super) fn idle_seconds(entry: EntryRef<'_>, now: crate::base::Millis) -> i64 {
-    let clock = (now.0 / 1000) as u32;
-    i64::from(clock.wrapping_sub(entry.access()) & 0xff_ffff)
+/// Seconds since an entry was used, by its access clock of 24 bits. One that was not used since it was loaded has none:
+/// it has been idle for as long as the process runs.
+pub(super) fn idle_seconds(entry: EntryRef<'_>, now: Millis, mono: Millis) -> i64 {
+    match entry.access() {
+        0 => mono.seconds(),
+        used => i64::from(access_clock(now).wrapping_sub(used) & 0xff_ffff),
+    }
 }
 
 pub(super) fn references(entry: EntryRef<'_>) -> i64 {
@@ -81,8 +85,8 @@ fn refcount(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// OBJECT IDLETIME key
 fn idletime(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    let now = cx.now;
-    match cx.glance(key, |entry, _| idle_seconds(entry, now)) {
+    let (now, mono) = (cx.now, cx.server.mono);
+    match cx.glance(key, |entry, _| idle_seconds(entry, now, mono)) {
         Some(seconds) => cx.reply().int(seconds),
         None => cx.reply().null(),
     }

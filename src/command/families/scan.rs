@@ -51,6 +51,7 @@ fn scan(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     for key in due {
         let key = cx.key(&key);
         cx.server.expire(cx.db, key, false);
+        cx.end_unit();
     }
     Ok(())
 }

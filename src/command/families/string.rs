@@ -169,11 +169,10 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let kept = if matches!(fate, Fate::Keep) { held.flatten() } else { None };
     cx.put(key, value, deadline.or(kept));
-    match (fate, deadline) {
-        (Fate::At(Ttl { unit: Unit::Milliseconds, absolute: true, .. }), _) => cx.feed_request(args),
-        (_, Some(deadline)) => feed_set_until(cx, key, value, deadline),
-        _ if get => feed_without_get(cx, args),
-        _ => cx.feed_request(args),
+    match deadline {
+        Some(deadline) => feed_set_until(cx, key, value, deadline),
+        None if get => feed_without_get(cx, args),
+        None => cx.feed_request(args),
     }
     if !get {
         cx.reply().ok();
