@@ -1,5 +1,7 @@
 //! Copies of the shipped directories on free ports, their processes started by their own `start.sh`.
 
+#![allow(dead_code, reason = "each of the tests over it uses a part")]
+
 use crate::support::{Client, Info, wait_until};
 use regent::resp::Frame;
 use std::collections::BTreeMap;
