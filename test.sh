@@ -48,7 +48,7 @@ stage 'clients' clients
 stage 'format' cargo fmt --check
 stage 'lints' cargo clippy --all-targets -- -D warnings
 stage 'unit and process tests' cargo test
-stage 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items
+stage 'docs' env RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --no-deps --document-private-items
 if [ "${1:-}" = --long ]; then
     stage 'long torture' env REGENT_TORTURE_KILLS=200 cargo test --test torture -- --nocapture
 fi

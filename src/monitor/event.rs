@@ -140,7 +140,7 @@ pub enum Effect {
 pub enum Later {
     /// A read-index; then the same request again with what came of it.
     Confirm,
-    /// A proposal; then [`super::Monitor::resume`].
+    /// A proposal; then the monitor goes on.
     Propose(Entry),
     /// The file; then OK or the error.
     Flush,

@@ -10,7 +10,7 @@
 //! client  --words--> Monitor::request --> bytes at once, or a Later that needs the group
 //! ```
 //!
-//! 1. Nothing here waits: what needs the group is a [`Later`], and its answer comes back through [`Monitor::resume`].
+//! 1. Nothing here waits: what needs the group is a [`Later`], and its answer comes back through `Monitor::step`.
 //! 2. A reply is paired with the command that it answers by its place on one connection; a new connection starts with
 //!    nothing pending (`links.rs`).
 //! 3. Orders leave only after a read-index that began after they were thought of, with the registry unchanged

@@ -141,7 +141,7 @@ fn digest_value(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// DEBUG OBJECT key [FAST]
+/// DEBUG OBJECT key \[FAST\]
 fn object(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let fast = args.take("fast");
@@ -170,7 +170,7 @@ fn serialized_len(entry: EntryRef<'_>) -> usize {
     rdb::dump(rdb::ValueRef::String(&bytes)).len() - FRAME
 }
 
-/// DEBUG POPULATE count [prefix] [size]. Other than in Redis the keys go through the stream, each as a unit of its own:
+/// DEBUG POPULATE count \[prefix\] \[size\]. Other than in Redis the keys go through the stream, each as a unit of its own:
 /// nothing is in the keyspace that the log does not know of.
 fn populate(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let positive =

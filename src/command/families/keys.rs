@@ -280,7 +280,7 @@ fn move_key(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// COPY source destination [DB number] [REPLACE]
+/// COPY source destination \[DB number\] \[REPLACE\]
 fn copy(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let (from, to) = (cx.key(args.bytes()?), cx.key(args.bytes()?));
     let (mut db, mut replace) = (cx.db, false);

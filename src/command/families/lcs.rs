@@ -98,7 +98,7 @@ fn trace(table: &Table, a: &[u8], b: &[u8]) -> (Vec<u8>, Vec<Match>) {
     (text, matches)
 }
 
-/// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]
+/// LCS key1 key2 \[LEN\] \[IDX\] \[MINMATCHLEN min-match-len\] \[WITHMATCHLEN\]
 fn lcs(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let (a, b) = (cx.key(args.bytes()?), cx.key(args.bytes()?));
     let mut string = |key| match cx.read(key, |entry, _| entry.string().map(|string| string.to_vec())) {

@@ -125,7 +125,7 @@ fn confirm(cx: &mut Cx<'_>, word: &[u8], name: Option<&[u8]>) {
     reply.int(count);
 }
 
-/// PUBSUB CHANNELS [pattern]
+/// PUBSUB CHANNELS \[pattern\]
 fn channels(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let pattern = args.maybe();
     args.finish()?;

@@ -122,7 +122,7 @@ enum When {
     There,
 }
 
-/// SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-s | PXAT unix-ms | KEEPTTL]
+/// SET key value \[NX | XX\] \[GET\] \[EX seconds | PX milliseconds | EXAT unix-s | PXAT unix-ms | KEEPTTL\]
 fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let value = args.bytes()?;

@@ -107,7 +107,7 @@ pub struct LogInfo {
 
 impl Log {
     /// A log over the segments found, which end at good records; `db` is the stream's database at the end. With
-    /// `threaded` false no thread is started and [`work`](Self::work) does the syncs.
+    /// `threaded` false no thread is started and `work` does the syncs.
     pub(super) fn resume(
         medium: Arc<dyn Medium>,
         segments: Vec<Arc<Segment>>,
