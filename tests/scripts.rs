@@ -302,9 +302,12 @@ fn judged(script: &[Line], judge: &mut Judge, mut follower: Option<&mut Follower
     let (mut skipping, mut resp3, mut selected) = (false, false, false);
     let (mut next, mut now) = (Vec::new(), Vec::new()); // directives of the next request, and of the one before
     let (mut asked, mut claimed) = (String::new(), Vec::new());
+    // The connection whose request nothing has answered so far: the judge may still be at it.
+    let mut unanswered = None;
     let end = Line::Title(String::new());
     for line in script.iter().chain([&end]) {
         if let Some(follower) = &mut follower
+            && unanswered.is_none()
             && matches!(line, Line::Request { .. } | Line::Wait(..) | Line::Title(_))
         {
             let fed = follower.fed().unwrap_or_else(|| {
@@ -327,6 +330,8 @@ fn judged(script: &[Line], judge: &mut Judge, mut follower: Option<&mut Follower
             Line::Title(_) => {
                 (skipping, resp3, selected) = (false, false, false);
                 now.clear();
+                claimed.clear();
+                unanswered = None;
                 judge.clear();
                 follower.iter_mut().for_each(|follower| drop(follower.fed()));
             }
@@ -341,6 +346,7 @@ fn judged(script: &[Line], judge: &mut Judge, mut follower: Option<&mut Follower
             Line::Request { connection, words, text } if !skipping => {
                 now = std::mem::take(&mut next);
                 if !now.contains(&Directive::Ours) {
+                    unanswered = Some(*connection);
                     if resp3 && !judge.is_connected(*connection) {
                         judge.send(*connection, &["HELLO", "3"]);
                         judge.hear(*connection);
@@ -360,6 +366,7 @@ fn judged(script: &[Line], judge: &mut Judge, mut follower: Option<&mut Follower
             Line::Expected(line) if !skipping && !now.contains(&Directive::Ours) => {
                 let head = line.trim_start_matches(|c: char| c.is_ascii_digit());
                 let connection = line[..line.len() - head.len()].parse().unwrap_or(1);
+                unanswered = unanswered.filter(|&other| other != connection);
                 let said = expected_line(connection, &judge.hear(connection), now.contains(&Directive::Sorted));
                 if said != *line && !now.contains(&Directive::Differs) && follower.is_none() {
                     complaints.push(format!("  {asked}\n    ours   {line}\n    Redis  {said}"));

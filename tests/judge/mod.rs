@@ -109,20 +109,18 @@ impl Follower {
 }
 
 impl Judge {
-    /// Starts it in this directory, on a free port.
+    /// Starts it in this directory. The port was free a moment ago; should another process have taken it since, the
+    /// next one is tried.
     pub fn start(dir: &Path) -> Judge {
+        (0..10).find_map(|_| Judge::start_on_some_port(dir)).expect("a port that stays free")
+    }
+
+    fn start_on_some_port(dir: &Path) -> Option<Judge> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes"])
-            .args([
-                "--repl-diskless-sync",
-                "no",
-                "--repl-ping-replica-period",
-                "3600",
-                "--logfile",
-                "redis.log",
-                "--dir",
-            ])
+            .args(["--repl-diskless-sync", "no", "--repl-ping-replica-period", "3600"])
+            .args(["--logfile", "redis.log", "--dir"])
             .arg(dir)
             .stdout(Stdio::null())
             .spawn()
@@ -130,11 +128,16 @@ impl Judge {
         let mut judge = Judge { process, port, connections: BTreeMap::new() };
         // A connection is refused until it listens; each attempt is its own pause.
         for _ in 0..200_000 {
-            if TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(5)).is_ok() {
-                return judge;
+            if judge.process.try_wait().expect("its status").is_some() {
+                return None;
             }
-            if let Some(status) = judge.process.try_wait().expect("its status") {
-                panic!("redis-server ended with {status}");
+            if TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(5)).is_ok() {
+                // Is it ours that answers?
+                judge.send(1, &["CONFIG", "GET", "dir"]);
+                let said = judge.hear(1);
+                let named = said.items().and_then(|items| items.get(1)).and_then(Frame::text).map(<[u8]>::to_vec);
+                let ours = dir.canonicalize().expect("its directory");
+                return (named.as_deref() == Some(ours.as_os_str().as_encoded_bytes())).then_some(judge);
             }
             std::thread::yield_now();
         }
