@@ -253,11 +253,14 @@ fn a_killed_master_is_replaced_and_comes_back_as_a_replica() {
     let mut world = World::new(1000);
     world.settle();
     let first = world.master();
-    let conf = fs::read_to_string(world.dir.path().join("sentinel0/sentinel.conf")).unwrap();
+    let path = world.dir.path().join("sentinel0/sentinel.conf");
+    let wanted = ["sentinel myid ", "sentinel known-replica myMaster ", "sentinel known-sentinel myMaster "];
+    until("sentinel.conf tells what the sentinel has learnt", || {
+        let conf = fs::read_to_string(&path).unwrap_or_default();
+        wanted.iter().all(|line| conf.contains(line))
+    });
+    let conf = fs::read_to_string(&path).unwrap();
     assert!(conf.starts_with("# the operator's own words\nport "), "{conf}");
-    for line in ["sentinel myid ", "sentinel known-replica myMaster ", "sentinel known-sentinel myMaster "] {
-        assert!(conf.contains(line), "no {line} in {conf}");
-    }
 
     world.kill_node(world.node_of(first));
     until("another master takes writes", || {
