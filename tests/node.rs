@@ -57,6 +57,18 @@ fn a_crash_changes_nothing() {
     assert_eq!(standing(&node), before);
 }
 
+/// The turn sends it behind the sync, when the connection's own task has long gone to sleep, and the socket takes a part.
+#[test]
+fn a_large_reply_goes_out_whole_behind_a_sync() {
+    let node = Server::node(&["appendfsync always"]);
+    let big = vec![b'b'; 32 << 20];
+    assert!(node.cmd(&[b"SET".as_slice(), b"big", &big]).is_ok());
+    let mut client = Client::connect(node.port).expect("a connection");
+    client.send_raw(b"INCR n\r\nGET big\r\n").expect("sent");
+    assert_eq!(client.receive().expect("a reply"), Frame::Int(1));
+    assert_eq!(client.receive().expect("a reply"), Frame::Bulk(big));
+}
+
 #[test]
 fn save_and_bgsave_leave_checkpoints_that_a_start_reads() {
     let mut node = Server::node(&[]);

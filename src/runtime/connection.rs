@@ -59,7 +59,8 @@ impl Connection {
         }
     }
 
-    /// Gives bytes to the socket; how many it took.
+    /// Gives bytes to the socket; how many it took. Where it takes no more, the task is woken to wait for room: only a
+    /// task can, and mostly it is a turn that sends.
     pub fn send(&self, mut bytes: &[u8]) -> (usize, Sent) {
         let stream = self.stream.borrow();
         let all = bytes.len();
@@ -69,6 +70,7 @@ impl Connection {
                 Ok(n) => bytes = &bytes[n..],
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     self.unsent.set(true);
+                    self.wake();
                     return (all - bytes.len(), Sent::Blocked);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -96,9 +98,6 @@ impl Connection {
         if self.unsent.get() && self.stream.borrow().poll_write_ready(cx).is_ready() {
             self.unsent.set(false);
             world.send(self);
-            if self.unsent.get() && self.stream.borrow().poll_write_ready(cx).is_ready() {
-                cx.waker().wake_by_ref(); // room came back meanwhile
-            }
             if self.over.get() {
                 return Poll::Ready(());
             }
