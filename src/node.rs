@@ -8,7 +8,7 @@ use crate::command::{Kind, Origin, Parts, Save, Server};
 use crate::config::{Config, Role, ShutdownFlags, TitleVars, process_title};
 use crate::keyspace::Keyspace;
 use crate::runtime::process::{PidFile, Signals, Stop, daemonize, notify_ready, set_title};
-use crate::runtime::{self, Bells, StopRequest, World, clock, cron, disk, links, listener, logging, turn};
+use crate::runtime::{self, Bells, StopRequest, World, clock, cron, disk, links, listener, logging, recovery, turn};
 use crate::session::StreamReader;
 use crate::store::{self, Opened, Options, Store, Wakers};
 use std::io::Read;
@@ -192,20 +192,20 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
             let origin = store::Origin { replid: id, offset: crate::base::Offset(0), db: 0, genesis: true };
             let store = fresh.start(origin).map_err(|error| error.to_string())?;
             let keyspace = Keyspace::new(databases, runtime::random_seed());
-            let server = new_server(config, keyspace, disk::first(id, backlog));
+            let server = new_server(config, keyspace, recovery::first(id, backlog));
             Ok(finish(server, store, &store::History::new(id), bells))
         }
         Opened::Recovered(mut recovery) => {
             let began = clock::mono();
             let bytes = recovery.bytes();
-            let found = disk::load(&recovery, databases, runtime::random_seed(), backlog)?;
+            let found = recovery::load(&recovery, databases, runtime::random_seed(), backlog)?;
             let from = recovery.origin().offset;
             let mut server = new_server(config, found.keyspace, found.stream);
             let slot = server.connect(Kind::Stream, String::new(), String::new(), -1);
             server.clients[slot].db = server.stream.selected().unwrap_or(0);
             let mut reader = StreamReader::new(slot, Origin::Log);
             let mut args = crate::resp::Args::default();
-            let replayed = disk::replay(&mut recovery, found.record, |bytes| {
+            let replayed = recovery::replay(&mut recovery, found.record, |bytes| {
                 reader.input(&mut server, bytes, &mut args).map_err(|error| error.to_string())
             })?;
             if reader.unfinished_bytes() > 0 {
@@ -215,7 +215,7 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
                 ));
             }
             server.disconnect(slot);
-            server.stream = disk::stand(&replayed, backlog);
+            server.stream = recovery::stand(&replayed, backlog);
             if let Some(cut) = &replayed.cut {
                 tracing::warn!("{cut}");
             }

@@ -99,6 +99,26 @@ fn save_and_bgsave_leave_checkpoints_that_a_start_reads() {
 }
 
 #[test]
+fn debug_reload_reads_the_keyspace_back() {
+    let mut node = Server::node(&[]);
+    node.ask("DEBUG POPULATE 5000 key 20");
+    assert!(node.cmd(&[b"SET".as_slice(), b"big", &vec![b'b'; 1 << 20]]).is_ok());
+    node.ok("SET word a EX 1000");
+    node.ask("APPEND word b");
+    assert_eq!(node.ask("OBJECT ENCODING word"), bulk("raw"));
+    let before = standing(&node);
+    node.ok("DEBUG RELOAD");
+    assert_eq!(node.ask("OBJECT ENCODING word"), bulk("embstr"), "it was read from the disk");
+    assert_eq!(standing(&node), before);
+    node.ask("APPEND key:7 more");
+    node.ask("DEL big");
+    node.ok("DEBUG LOADAOF");
+    let before = standing(&node);
+    node.crash();
+    assert_eq!(standing(&node), before);
+}
+
+#[test]
 fn a_clean_end_leaves_a_checkpoint() {
     let mut node = Server::node(&[]);
     for end in ["SHUTDOWN", "SIGTERM", "SIGINT", "SHUTDOWN NOSAVE"] {

@@ -73,7 +73,7 @@ fn blocked(world: &Rc<World>, slot: Slot) {
 fn reload(world: &Rc<World>, slot: Slot) {
     let result = {
         let mut server = world.server.borrow_mut();
-        world.disk.borrow_mut().checkpoint_and_wait(&mut server)
+        world.disk.borrow_mut().reload(&mut server)
     };
     world.server.borrow_mut().answer_saved(slot, result.as_ref().map(|_| ()).map_err(String::as_str));
     world.turn.notify_one();

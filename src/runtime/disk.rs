@@ -1,17 +1,16 @@
-//! The node's hand on its store: what a turn appends, when a checkpoint is due and how it is handed over, and what a
-//! start finds.
+//! The node's hand on its store: what a turn appends, when a checkpoint is due, and how it is handed over.
 //!
 //! The loop never waits here: appending is one write into the page cache, fsync and checkpoints have threads of their
 //! own, and a checkpoint's pages are handed over in slices. Where the disk is at fault, the fault is named in
 //! [`Server::fault`] and the turn is told to keep its replies.
 
-use super::clock;
+use super::{clock, recovery};
 use crate::base::{Epoch, Millis, Offset, ReplId};
 use crate::command::feed::Piece;
 use crate::command::{Server, Slot};
-use crate::keyspace::{self, Change, Dropped, Keyspace, Loader, Slice};
-use crate::replication::{Durable, Former, History, Stream};
-use crate::store::{self, Entry, Image, LogError, Recovery, State, Store, StoreError};
+use crate::keyspace::{self, Change, Dropped, Slice};
+use crate::replication::{Durable, History};
+use crate::store::{self, Image, LogError, State, Store, StoreError};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -464,13 +463,30 @@ impl Disk {
         }
     }
 
+    /// A checkpoint now, and the keyspace read back from it, as a start would (DEBUG RELOAD). Waits for both.
+    pub fn reload(&mut self, server: &mut Server) -> Result<(), String> {
+        let (told, hears) = std::sync::mpsc::sync_channel(1);
+        self.copies.push(Box::new(move |manifest, image| {
+            let read = manifest.and_then(|manifest| {
+                let image = image.map_err(|error| error.to_string())?;
+                recovery::read_keyspace(&manifest, image.pages(), |space, blob| image.blob(space, blob))
+            });
+            let _ = told.send(read);
+        }));
+        self.checkpoint_and_wait(server)?;
+        let mut keyspace = hears.recv().map_err(|_| "the storage thread has stopped".to_string())??;
+        keyspace.grow_databases(server.keyspace.databases());
+        server.keyspace = keyspace;
+        Ok(())
+    }
+
     /// A checkpoint now, waiting for it: at a clean stop, and for DEBUG RELOAD.
     pub fn checkpoint_and_wait(&mut self, server: &mut Server) -> Result<(), String> {
         if self.append(server) != Appended::All {
             return Err("effects are in memory that the log does not have".into());
         }
         self.give_up(server);
-        self.wanted = Some(Vec::new());
+        self.wanted.get_or_insert_default();
         let before = self.past.count;
         while self.checkpointing() {
             while self.advance(server) {}
@@ -521,93 +537,4 @@ fn to_record(history: &History, epoch: Epoch, data_generation: u64) -> store::Hi
         epoch,
         data_generation,
     }
-}
-
-fn from_record(record: &store::History) -> History {
-    let former = record.former.iter().map(|&(id, end)| Former { id, end }).collect();
-    History::recovered(record.replid, former)
-}
-
-/// What a start found on the disk, before the log is replayed.
-pub struct Found {
-    pub keyspace: Keyspace,
-    pub stream: Stream,
-    pub record: store::History,
-}
-
-/// Reads the checkpoint's pages.
-pub fn load(recovery: &Recovery, databases: usize, seed: [u64; 4], backlog_bytes: u64) -> Result<Found, String> {
-    let origin = recovery.origin();
-    let record = recovery.history();
-    let mut keyspace = match recovery.manifest() {
-        None => Keyspace::new(databases, seed),
-        Some(manifest) => {
-            let of_keyspace = bincode::deserialize(&manifest.keyspace)
-                .map_err(|error| format!("the checkpoint's manifest does not describe a keyspace: {error}"))?;
-            let mut loader = Loader::new(&of_keyspace).map_err(|error| error.to_string())?;
-            let mut fault: Option<StoreError> = None;
-            for page in recovery.pages() {
-                let (_, _, bytes) = page.map_err(|error| error.to_string())?;
-                let loaded = loader.page(&bytes, |space, blob| match recovery.blob(space, blob) {
-                    Ok(bytes) => bytes,
-                    Err(error) => {
-                        fault = Some(error);
-                        None
-                    }
-                });
-                if let Some(error) = fault.take() {
-                    return Err(error.to_string());
-                }
-                loaded.map_err(|error| error.to_string())?;
-            }
-            loader.finish().map_err(|error| error.to_string())?
-        }
-    };
-    keyspace.grow_databases(databases);
-    let mut stream = Stream::new(from_record(&record), origin.offset, backlog_bytes);
-    stream.set_selected(Some(origin.db));
-    Ok(Found { keyspace, stream, record })
-}
-
-/// What replaying the log did.
-#[derive(Debug)]
-pub struct Replayed {
-    pub end: Offset,
-    pub db: u32,
-    pub record: store::History,
-    pub bytes: u64,
-    pub cut: Option<String>,
-}
-
-/// Replays the log from the checkpoint's offset to its end, giving each record's bytes to `apply`.
-pub fn replay(
-    recovery: &mut Recovery,
-    mut record: store::History,
-    mut apply: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<Replayed, String> {
-    let mut total = 0;
-    while let Some(entry) = recovery.next_entry().map_err(|error| error.to_string())? {
-        match entry {
-            Entry::Stream { bytes, offset, .. } => {
-                total += bytes.len() as u64;
-                apply(bytes).map_err(|why| format!("the log's record at offset {offset} can't be applied: {why}"))?;
-            }
-            Entry::History { change, .. } => record = change.history,
-        }
-    }
-    let end = recovery.end().expect("the log was read to its end");
-    let cut = recovery.cut().map(ToString::to_string);
-    Ok(Replayed { end, db: recovery.db(), record, bytes: total, cut })
-}
-
-/// The recovered stream, standing at the log's end.
-pub fn stand(replayed: &Replayed, backlog_bytes: u64) -> Stream {
-    let mut stream = Stream::new(from_record(&replayed.record), replayed.end, backlog_bytes);
-    stream.set_selected(Some(replayed.db));
-    stream
-}
-
-/// The stream of a first start.
-pub fn first(id: ReplId, backlog_bytes: u64) -> Stream {
-    Stream::new(History::blank(id), Offset(0), backlog_bytes)
 }

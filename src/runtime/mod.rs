@@ -14,8 +14,8 @@
 //! 2. Only [`clock`] reads the clocks and only this folder draws random numbers.
 //! 3. The loop waits for no disk: appends go into the page cache, fsync and checkpoints have threads.
 //!
-//! Files in reading order: [`clock`], [`logging`], `world`, `connection`, `turn`, `asks`, `cron`, `disk`, `links/`,
-//! `listener`, `stop`, `process` (title, pid file, signals).
+//! Files in reading order: [`clock`], [`logging`], `world`, `connection`, `turn`, `asks`, `cron`, `disk`, `recovery`,
+//! `links/`, `listener`, `stop`, `process` (title, pid file, signals).
 //!
 //! Tests: the process tests in `tests/`.
 
@@ -28,6 +28,7 @@ pub mod links;
 pub mod listener;
 pub mod logging;
 pub mod process;
+pub mod recovery;
 pub mod sentinel;
 mod stop;
 pub mod turn;

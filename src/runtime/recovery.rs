@@ -1,0 +1,105 @@
+//! What a start finds on the disk: the checkpoint's pages, then the log behind them; and DEBUG RELOAD, which reads the
+//! pages the same way.
+
+use crate::base::{Offset, ReplId};
+use crate::keyspace::{self, Keyspace, Loader};
+use crate::replication::{Former, History, Stream};
+use crate::store::{self, Entry, Recovery, StoreError};
+
+/// The keyspace that pages and the blobs they name make up.
+pub fn read_keyspace(
+    manifest: &keyspace::Manifest,
+    pages: impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>>,
+    blob: impl Fn(u32, u64) -> Result<Option<Vec<u8>>, StoreError>,
+) -> Result<Keyspace, String> {
+    let mut loader = Loader::new(manifest).map_err(|error| error.to_string())?;
+    let mut fault: Option<StoreError> = None;
+    for page in pages {
+        let (_, _, bytes) = page.map_err(|error| error.to_string())?;
+        let loaded = loader.page(&bytes, |space, number| match blob(space, number) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                fault = Some(error);
+                None
+            }
+        });
+        if let Some(error) = fault.take() {
+            return Err(error.to_string());
+        }
+        loaded.map_err(|error| error.to_string())?;
+    }
+    loader.finish().map_err(|error| error.to_string())
+}
+
+/// What a start found on the disk, before the log is replayed.
+pub struct Found {
+    pub keyspace: Keyspace,
+    pub stream: Stream,
+    pub record: store::History,
+}
+
+/// Reads the checkpoint's pages.
+pub fn load(recovery: &Recovery, databases: usize, seed: [u64; 4], backlog_bytes: u64) -> Result<Found, String> {
+    let origin = recovery.origin();
+    let record = recovery.history();
+    let mut keyspace = match recovery.manifest() {
+        None => Keyspace::new(databases, seed),
+        Some(manifest) => {
+            let of_keyspace = bincode::deserialize(&manifest.keyspace)
+                .map_err(|error| format!("the checkpoint's manifest does not describe a keyspace: {error}"))?;
+            read_keyspace(&of_keyspace, recovery.pages(), |space, blob| recovery.blob(space, blob))?
+        }
+    };
+    keyspace.grow_databases(databases);
+    let mut stream = Stream::new(from_record(&record), origin.offset, backlog_bytes);
+    stream.set_selected(Some(origin.db));
+    Ok(Found { keyspace, stream, record })
+}
+
+/// What replaying the log did.
+#[derive(Debug)]
+pub struct Replayed {
+    pub end: Offset,
+    pub db: u32,
+    pub record: store::History,
+    pub bytes: u64,
+    pub cut: Option<String>,
+}
+
+/// Replays the log from the checkpoint's offset to its end, giving each record's bytes to `apply`.
+pub fn replay(
+    recovery: &mut Recovery,
+    mut record: store::History,
+    mut apply: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<Replayed, String> {
+    let mut total = 0;
+    while let Some(entry) = recovery.next_entry().map_err(|error| error.to_string())? {
+        match entry {
+            Entry::Stream { bytes, offset, .. } => {
+                total += bytes.len() as u64;
+                apply(bytes).map_err(|why| format!("the log's record at offset {offset} can't be applied: {why}"))?;
+            }
+            Entry::History { change, .. } => record = change.history,
+        }
+    }
+    let end = recovery.end().expect("the log was read to its end");
+    let cut = recovery.cut().map(ToString::to_string);
+    Ok(Replayed { end, db: recovery.db(), record, bytes: total, cut })
+}
+
+/// The recovered stream, standing at the log's end.
+pub fn stand(replayed: &Replayed, backlog_bytes: u64) -> Stream {
+    let mut stream = Stream::new(from_record(&replayed.record), replayed.end, backlog_bytes);
+    stream.set_selected(Some(replayed.db));
+    stream
+}
+
+/// The stream of a first start.
+pub fn first(id: ReplId, backlog_bytes: u64) -> Stream {
+    Stream::new(History::blank(id), Offset(0), backlog_bytes)
+}
+
+fn from_record(record: &store::History) -> History {
+    let former = record.former.iter().map(|&(id, end)| Former { id, end }).collect();
+    History::recovered(record.replid, former)
+}
