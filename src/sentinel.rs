@@ -4,15 +4,14 @@ use crate::base::RunId;
 use crate::config::{Config, Role};
 use crate::consensus::{Group, GroupConfig};
 use crate::failover::founding::{Belongs, Saved};
-use crate::failover::{self, Addr, GroupId, Me};
-use crate::monitor::{Identity, Monitor};
+use crate::failover::{self, GroupId, Me};
+use crate::monitor::{ANNOUNCE_HOSTNAMES, Identity, Monitor, SENTINEL_USER, peer_pass};
 use crate::runtime::process::{PidFile, Signals, daemonize, notify_ready, set_title};
 use crate::runtime::sentinel::peers::{ASKS_MAX, Dialler, Receptionist};
-use crate::runtime::sentinel::{Agreement, RegistryMachine, World, keeper, now};
+use crate::runtime::sentinel::{Agreement, RegistryMachine, World, address, keeper, now};
 use crate::runtime::{self, listener, logging};
 use crate::store::group::GroupStore;
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +96,14 @@ fn start(mut config: Config) -> Result<i32, String> {
     if !kept.is_empty() {
         tracing::info!("Directives without a meaning here, kept as they are: {}", kept.join(", "));
     }
+    for (given, why) in [
+        (config.sentinel.announce_hostnames, ANNOUNCE_HOSTNAMES),
+        (!matches!(&*config.sentinel.sentinel_user, "" | "default"), SENTINEL_USER),
+    ] {
+        if given {
+            tracing::warn!("sentinel.conf: {}", why.trim_start_matches("ERR "));
+        }
+    }
     let listeners = listener::bind(&settings.bind, settings.port, settings.tcp_backlog).map_err(|error| {
         tracing::warn!("Warning: {error}");
         format!("Failed listening on port {} (tcp), aborting.", settings.port)
@@ -125,8 +132,8 @@ async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<
     let (store, records) = GroupStore::open(Path::new(&dir), STORE).map_err(|error| error.to_string())?;
     let agreement = Agreement::new();
     let (desk, asks) = mpsc::channel(ASKS_MAX);
-    let pass = [&config.sentinel.sentinel_pass, &config.settings.requirepass].into_iter().find(|pass| !pass.is_empty());
-    let dialler = Dialler::new(pass.map(|pass| pass.clone().into_bytes()));
+    let dialler = Dialler::new(peer_pass(&config));
+    let pass = dialler.clone();
     let saved: Saved = match store.meta("promise") {
         Some(bytes) => failover::decode(&bytes).map_err(|why| format!("the store {dir}/{STORE} is damaged: {why}"))?,
         None => Saved::default(),
@@ -152,7 +159,7 @@ async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<
     let me = Me {
         member: group.identity().raft_id(),
         runid: config.sentinel.myid.unwrap_or(RunId::NONE),
-        addr: own_address(&config),
+        addr: address::own(&config),
         boot: random_u64(),
     };
     tracing::info!("Running mode=sentinel, port={}.", config.settings.port);
@@ -161,7 +168,7 @@ async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<
     let luck = GroupId(u128::from(random_u64()) << 64 | u128::from(random_u64()));
     let monitor = Monitor::new(config, Identity { me, saved: saved.clone(), luck }, now(), &mut out);
     let (founding, wishes) = mpsc::channel(keeper::FOUNDING_MAX);
-    let world = World::new(monitor, group, agreement, founding);
+    let world = World::new(monitor, group, agreement, founding, pass);
     world.perform(out);
     world.start(wishes, asks);
     for listener in listeners {
@@ -184,25 +191,6 @@ async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<
     let _ = tokio::time::timeout(END, world.group.shutdown()).await;
     tracing::warn!("Sentinel is now ready to exit, bye bye...");
     Ok(0)
-}
-
-/// Where other sentinels reach this one: as announced, or the address by which the first master is reached.
-fn own_address(config: &Config) -> Addr {
-    let sentinel = &config.sentinel;
-    let port = if sentinel.announce_port == 0 { config.settings.port } else { sentinel.announce_port };
-    if !sentinel.announce_ip.is_empty() {
-        return Addr::new(sentinel.announce_ip.clone(), port);
-    }
-    let bound = config.settings.bind.iter().filter_map(|bind| bind.trim_start_matches('-').parse::<IpAddr>().ok());
-    let bound = bound.filter(|ip| !ip.is_unspecified()).max_by_key(|ip| !ip.is_loopback());
-    let towards =
-        sentinel.masters.first().and_then(|master| Some(SocketAddr::new(master.ip.parse().ok()?, master.port)));
-    let towards = towards.unwrap_or_else(|| SocketAddr::from(([192, 0, 2, 1], 9)));
-    let local = if towards.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    // Connecting a datagram socket sends nothing: it asks the system for the way.
-    let way = UdpSocket::bind(local).and_then(|socket| socket.connect(towards).and_then(|()| socket.local_addr()));
-    let ip = bound.or(way.ok().map(|addr| addr.ip())).unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    Addr::new(ip.to_string(), port)
 }
 
 fn random_u64() -> u64 {

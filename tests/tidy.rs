@@ -154,15 +154,29 @@ fn nothing_is_left_undone() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// What the README lists between these two marks.
+fn listed(mark: &str) -> Vec<String> {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let start = readme.find(&format!("<!-- {mark} -->")).expect("the list's start");
+    let end = readme.find(&format!("<!-- /{mark} -->")).expect("the list's end");
+    readme[start..end].split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
 #[test]
 fn the_readme_lists_every_command() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let start = readme.find("<!-- commands -->").expect("the list's start");
-    let end = readme.find("<!-- /commands -->").expect("the list's end");
-    let listed: Vec<&str> = readme[start..end].split('`').skip(1).step_by(2).collect();
     let mut table: Vec<String> = regent::command::table::all().map(|spec| spec.name.to_uppercase()).collect();
     table.sort();
+    let listed = listed("commands");
     assert_eq!(listed, table, "README.md's list of commands is not the table; the right one:\n{}", shown(&table));
+}
+
+#[test]
+fn the_readme_lists_every_command_of_a_sentinel() {
+    let rows = regent::monitor::table::all().iter();
+    let rows = rows.flat_map(|row| std::iter::once(row).filter(|row| row.subs.is_empty()).chain(&row.subs));
+    let table: Vec<String> = rows.map(|row| row.full_name().replace('|', " ").to_uppercase()).collect();
+    let listed = listed("sentinel commands");
+    assert_eq!(listed, table, "README.md's list for sentinels is not the table; the right one:\n{}", shown(&table));
 }
 
 fn shown(table: &[String]) -> String {

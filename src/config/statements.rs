@@ -212,7 +212,8 @@ fn millis(word: &str, min: i64) -> Option<Millis> {
     (min..=i64::from(i32::MAX)).contains(&number).then_some(Millis(number))
 }
 
-fn is_executable(path: &str) -> bool {
+/// Whether this process may execute the file; a relative path counts from the working directory.
+pub fn is_executable(path: &str) -> bool {
     let Ok(path) = std::ffi::CString::new(path) else { return false };
     // SAFETY: the path is a terminated string that lives through the call; access() only reads it.
     unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }

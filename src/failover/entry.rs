@@ -262,6 +262,29 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The master that it is about.
+    pub fn master(&self) -> Option<&str> {
+        match self {
+            Event::MemberJoined { .. }
+            | Event::MemberMoved { .. }
+            | Event::MemberLeft { .. }
+            | Event::NewEpoch { .. } => None,
+            Event::Monitored { name, .. }
+            | Event::Observed { name, .. }
+            | Event::Unobserved { name, .. }
+            | Event::Unmonitored { name, .. }
+            | Event::Configured { name, .. }
+            | Event::ReplicaAdded { name, .. }
+            | Event::ReplicaRemoved { name, .. }
+            | Event::Picked { name, .. }
+            | Event::TakenOver { name, .. }
+            | Event::SwitchMaster { name, .. }
+            | Event::GaveUp { name, .. } => Some(name),
+        }
+    }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

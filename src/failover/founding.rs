@@ -241,6 +241,11 @@ impl Founding {
         self.rules = rules;
     }
 
+    /// This sentinel is reached elsewhere from now on.
+    pub fn moved(&mut self, addr: Addr) {
+        self.me.addr = addr;
+    }
+
     /// How many promises, and then stored charters, a founding needs.
     pub fn needed(&self) -> usize {
         let majority = |count: usize| count / 2 + 1;

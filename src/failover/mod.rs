@@ -60,7 +60,7 @@ pub mod seen;
 pub use candidate::{ASK_PATIENCE_MS, Candidate, Choice, LIVE_MS, choose, ranked};
 pub use codec::{CodecError, VERSION, decode, encode};
 pub use entry::{Applied, Entry, Event, Reason, Setting, Settings, Stale, Witness};
-pub use moves::{Alarm, Change, LOOK_MS, Move, SILENT_MS, may_force, moves};
+pub use moves::{Alarm, Change, LOOK_MS, Move, SILENT_MS, is_stuck, may_force, moves};
 pub use names::{Addr, BootId, GroupId, MemberId};
 pub use obey::{Obedience, Obeyed, Order, Refusal};
 pub use registry::{EPOCH_JUMP_MAX, Master, Member, Phase, Pick, Promotion, Registry, Replica, Standing};

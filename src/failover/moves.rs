@@ -115,6 +115,16 @@ pub fn may_force(registry: &Registry, seen: &Seen, name: &str, now: Millis) -> R
     if others { Ok(()) } else { Err(nobody) }
 }
 
+/// Whether this sentinel is to replace the agreed master and finds nobody (`-failover-abort-no-good-slave`).
+pub fn is_stuck(registry: &Registry, seen: &Seen, name: &str, now: Millis) -> bool {
+    let (Some(master), Some(watched)) = (registry.masters.get(name), seen.masters.get(name)) else { return false };
+    let ask = Asking { registry, seen, name, master, watched, now, wall: Millis(0) };
+    ask.is_steward()
+        && master.pick().is_none()
+        && seen.odown(registry, name, now).0
+        && choose(master, watched, None, now) == Choice::Nobody
+}
+
 /// One master, looked at once.
 pub(super) struct Asking<'a> {
     pub registry: &'a Registry,

@@ -1,6 +1,7 @@
 //! From the moves of the failover core to effects.
 
 use super::event::{Effect, Level};
+use super::instance::{Instance, Reconf};
 use super::monitor::{Monitor, look_pause};
 use crate::failover::{self, Alarm, Applied, Change, Entry, Move, Order};
 
@@ -18,6 +19,7 @@ impl Monitor {
         }
         self.seen.notice(&self.registry, now);
         self.judge_odown(out);
+        self.tell_of_stuck(out);
         self.name_replicas(out);
         self.seen.raft.changing = self.changing || now < self.change_not_before;
         let moves = self.wise_moves();
@@ -109,17 +111,17 @@ impl Monitor {
                 (None, true) => {
                     watched.odown = Some(now);
                     let text = format!("{} #quorum {count}/{}", watched.describe(&watched.addr), watched.config.quorum);
-                    events.push(("+odown", text));
+                    events.push((name.clone(), "+odown", text));
                 }
                 (Some(_), false) => {
                     watched.odown = None;
-                    events.push(("-odown", watched.describe(&watched.addr)));
+                    events.push((name.clone(), "-odown", watched.describe(&watched.addr)));
                 }
                 _ => {}
             }
         }
-        for (channel, text) in events {
-            self.event(Level::Warning, channel, text, out);
+        for (name, channel, text) in events {
+            self.event(Level::Warning, channel, &name, text, out);
         }
     }
 
@@ -165,17 +167,55 @@ impl Monitor {
         let still = self.wise_moves();
         for what in thought.into_iter().filter(|what| still.contains(what)) {
             let Move::Order { name, node, order } = what else { continue };
-            if let Order::Follow { .. } = &order
-                && let Some(watched) = self.masters.get(&name)
-            {
-                let text = watched.describe(&node);
-                let channel = match self.claims_master(&name, &node) {
-                    true => "+convert-to-slave",
-                    false => "+slave-reconf-sent",
-                };
-                self.event(Level::Notice, channel, text, out);
-            }
+            self.tell_of_order(&name, &node, &order, out);
             self.give_order(&name, &node, &order, out);
+        }
+    }
+
+    /// What Redis calls this order; a repeat of one is not told again.
+    fn tell_of_order(&mut self, name: &str, node: &failover::Addr, order: &Order, out: &mut Vec<Effect>) {
+        let sent =
+            self.seen.masters.get(name).and_then(|seen| seen.nodes.get(node)).and_then(|node| node.sent.as_ref());
+        if sent.is_some_and(|sent| sent.order == *order) {
+            return;
+        }
+        let Some(watched) = self.masters.get(name) else { return };
+        let text = watched.describe(node);
+        let deposed = self.registry.masters.get(name).and_then(|master| master.last_promotion());
+        let after_failover = deposed.is_some_and(|promotion| promotion.epoch == watched.epoch);
+        let told = |node: &Instance| node.reconf.is_some_and(|(epoch, _)| epoch == watched.epoch);
+        let first = !watched.nodes.get(node).is_some_and(told);
+        let channel = match order {
+            Order::Promote { .. } => "+failover-state-wait-promotion",
+            Order::Fence { .. } => return,
+            Order::Follow { .. } if self.claims_master(name, node) => "+convert-to-slave",
+            Order::Follow { .. } if after_failover && first => "+slave-reconf-sent",
+            Order::Follow { .. } => "+fix-slave-config",
+        };
+        let reconf = (watched.epoch, Reconf::Sent);
+        if channel == "+slave-reconf-sent"
+            && let Some(node) = self.instance(name, node)
+        {
+            node.reconf = Some(reconf);
+        }
+        self.event(Level::Notice, channel, name, text, out);
+    }
+
+    /// A master that is down, and nobody to take its place: told once in a failover-timeout.
+    fn tell_of_stuck(&mut self, out: &mut Vec<Effect>) {
+        let now = self.clock.mono;
+        let mut found = Vec::new();
+        for (name, watched) in &mut self.masters {
+            let said = watched.stuck.is_some_and(|at| now.since(at) < watched.config.failover_timeout);
+            if watched.odown.is_none() {
+                watched.stuck = None;
+            } else if !said && failover::is_stuck(&self.registry, &self.seen, name, now) {
+                watched.stuck = Some(now);
+                found.push((name.clone(), watched.describe(&watched.addr)));
+            }
+        }
+        for (name, text) in found {
+            self.event(Level::Warning, "-failover-abort-no-good-slave", &name, text, out);
         }
     }
 

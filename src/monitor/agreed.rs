@@ -16,8 +16,14 @@ impl Monitor {
         self.registry = registry;
         self.version += 1;
         let me = self.seen.me.member;
-        for event in events {
+        for (at, event) in events.iter().enumerate() {
             match event {
+                // It is told as one of the master that the next event is about.
+                Agreed::NewEpoch { epoch } if self.caught_up => {
+                    let name = events.get(at + 1).and_then(Agreed::master).unwrap_or_default().to_owned();
+                    self.event(Level::Warning, "+new-epoch", &name, epoch.to_string(), out);
+                    self.dirty = true;
+                }
                 Agreed::ReplicaRemoved { name, addr } => self.drop_node(name, addr, out),
                 Agreed::Unobserved { name, by } if *by == me && self.caught_up && self.masters.contains_key(name) => {
                     self.unwatch(name, out);
@@ -107,7 +113,7 @@ impl Monitor {
         (watched.addr, watched.epoch) = (to.clone(), epoch);
         (watched.odown, watched.failing_over, watched.picked) = (None, None, None);
         let text = format!("{name} {} {} {} {}", from.host, from.port, to.host, to.port);
-        self.event(Level::Warning, "+switch-master", text, out);
+        self.event(Level::Warning, "+switch-master", name, text, out);
         self.add_node(name, to, out);
         let Some(watched) = self.masters.get_mut(name) else { return };
         for node in watched.nodes.values_mut() {
@@ -120,9 +126,9 @@ impl Monitor {
         let replicas: Vec<(String, bool)> =
             watched.replicas().map(|node| (watched.describe(&node.addr), node.observation.is_down())).collect();
         for (text, down) in replicas {
-            self.event(Level::Notice, "+slave", text.clone(), out);
+            self.event(Level::Notice, "+slave", name, text.clone(), out);
             if down {
-                self.event(Level::Warning, "+sdown", text, out);
+                self.event(Level::Warning, "+sdown", name, text, out);
             }
         }
         self.dirty = true;
@@ -132,46 +138,50 @@ impl Monitor {
     fn tell_of(&mut self, event: &Agreed, out: &mut Vec<Effect>) {
         let me = self.seen.me.member;
         match event {
-            Agreed::NewEpoch { epoch } => {
-                self.event(Level::Warning, "+new-epoch", epoch.to_string(), out);
-                self.dirty = true;
-            }
             Agreed::Picked { name, epoch, node, executor, .. } => {
                 let Some(watched) = self.masters.get(name) else { return };
                 let (master, slave) = (watched.describe(&watched.addr), watched.describe(node));
                 let runid = self.registry.members.get(executor).map(|member| member.runid);
                 let vote = format!("{} {epoch}", runid.unwrap_or(self.seen.me.runid));
                 if *executor != me {
-                    self.event(Level::Warning, "+vote-for-leader", vote, out);
+                    self.event(Level::Warning, "+vote-for-leader", name, vote, out);
                     return;
                 }
-                self.event(Level::Warning, "+try-failover", master.clone(), out);
-                self.event(Level::Warning, "+vote-for-leader", vote, out);
-                self.event(Level::Warning, "+elected-leader", master.clone(), out);
-                self.event(Level::Warning, "+failover-state-select-slave", master, out);
-                self.event(Level::Warning, "+selected-slave", slave.clone(), out);
-                self.event(Level::Notice, "+failover-state-send-slaveof-noone", slave, out);
+                self.event(Level::Warning, "+try-failover", name, master.clone(), out);
+                self.event(Level::Warning, "+vote-for-leader", name, vote, out);
+                self.event(Level::Warning, "+elected-leader", name, master.clone(), out);
+                if self.simulated.after_election {
+                    out.push(Effect::Crash);
+                }
+                self.event(Level::Warning, "+failover-state-select-slave", name, master, out);
+                self.event(Level::Warning, "+selected-slave", name, slave.clone(), out);
+                self.event(Level::Notice, "+failover-state-send-slaveof-noone", name, slave, out);
             }
             Agreed::SwitchMaster { name, to, epoch, executor, .. } => {
                 let Some(watched) = self.masters.get(name).filter(|watched| watched.epoch < *epoch) else { return };
                 let (master, slave) = (watched.describe(&watched.addr), watched.describe(to));
+                let from = watched.addr.clone();
                 if *executor == me {
-                    self.event(Level::Warning, "+promoted-slave", slave, out);
-                    self.event(Level::Warning, "+failover-state-reconf-slaves", master.clone(), out);
-                    self.event(Level::Warning, "+failover-end", master, out);
+                    self.event(Level::Warning, "+promoted-slave", name, slave, out);
+                    if self.simulated.after_promotion {
+                        out.push(Effect::Crash);
+                    }
+                    self.event(Level::Warning, "+failover-state-reconf-slaves", name, master.clone(), out);
+                    self.event(Level::Warning, "+failover-end", name, master, out);
                 } else if let Some(record) = self.registry.members.get(executor) {
                     let text = watched.describe_sentinel(&record.runid, &record.addr);
-                    self.event(Level::Warning, "+config-update-from", text, out);
+                    self.event(Level::Warning, "+config-update-from", name, text, out);
                 }
                 if self.registry.masters.get(name).is_some_and(|master| master.observers.contains(&me)) {
                     self.switch(name, to, *epoch, out);
+                    self.reconfigure_clients(name, *executor == me, &from, to);
                 }
             }
             Agreed::GaveUp { name, why, .. } => {
                 let Some(watched) = self.masters.get(name) else { return };
                 let text = watched.describe(&watched.addr);
                 self.log(Level::Warning, format!("the failover of {name} was given up: {why}"), out);
-                self.event(Level::Warning, "-failover-abort-slave-timeout", text, out);
+                self.event(Level::Warning, "-failover-abort-slave-timeout", name, text, out);
             }
             Agreed::TakenOver { name, executor, .. } => {
                 let text = format!("the failover of {name} is taken over by member {executor:x}");

@@ -1,6 +1,6 @@
 //! The clients of a sentinel, and who of them subscribed to which events.
 
-use crate::base::glob;
+use crate::base::{Millis, glob};
 use crate::resp::{Proto, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,8 +25,17 @@ pub struct Client {
     pub patterns: BTreeSet<Vec<u8>>,
     /// CLIENT REPLY OFF, or SKIP for the next one.
     pub muted: Muted,
+    /// CLIENT NO-EVICT
+    pub no_evict: bool,
     /// It is to be closed once its output is written.
     pub closing: bool,
+}
+
+/// CLIENT PAUSE: until when (monotonic), and whether for all commands or for those alone that a node would replicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub until: Millis,
+    pub all: bool,
 }
 
 /// CLIENT REPLY.
@@ -43,6 +52,11 @@ impl Client {
     pub fn subscriptions(&self) -> usize {
         self.channels.len() + self.patterns.len()
     }
+
+    /// As TYPE of CLIENT LIST and KILL names it.
+    pub fn kind(&self) -> &'static str {
+        if self.subscriptions() > 0 { "pubsub" } else { "normal" }
+    }
 }
 
 /// All clients.
@@ -52,9 +66,18 @@ pub struct Clients {
     next: ClientId,
     /// Clients that CLIENT KILL named; the runtime takes them.
     pub killed: Vec<ClientId>,
+    pub pause: Option<Pause>,
 }
 
 impl Clients {
+    /// Until when this command is to wait, if a pause holds it up at `now`. Of a sentinel's commands PUBLISH alone is of
+    /// the kind that WRITE holds.
+    pub fn paused_until(&self, now: Millis, words: &[&[u8]]) -> Option<Millis> {
+        let publishes = || words.first().is_some_and(|name| name.eq_ignore_ascii_case(b"publish"));
+        let pause = self.pause.filter(|pause| pause.until > now && (pause.all || publishes()))?;
+        Some(pause.until)
+    }
+
     pub fn add(&mut self, client: Client) -> ClientId {
         self.next += 1;
         self.all.insert(self.next, client);

@@ -1,42 +1,13 @@
-//! What clients of a sentinel may ask, but for SENTINEL itself.
+//! What clients of a sentinel may ask: the gate, and all commands but SENTINEL and CLIENT.
 
 use super::clients::{Client, ClientId, Muted};
 use super::event::{Answered, Effect, Later};
 use super::monitor::{Clock, Monitor};
-use super::reports;
+use super::{reports, table};
 use crate::base::RunId;
 use crate::resp::{Proto, Writer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-/// A command of a sentinel: name, arity as Redis counts it, flags, group.
-pub struct Spec {
-    pub name: &'static str,
-    pub arity: i32,
-    pub flags: &'static [&'static str],
-}
-
-const fn spec(name: &'static str, arity: i32, flags: &'static [&'static str]) -> Spec {
-    Spec { name, arity, flags }
-}
-
-/// Every command, in the order of the alphabet.
-pub const COMMANDS: &[Spec] = &[
-    spec("auth", -2, &["noscript", "loading", "stale", "fast", "no_auth", "allow_busy"]),
-    spec("client", -2, &[]),
-    spec("command", -1, &["loading", "stale"]),
-    spec("hello", -1, &["noscript", "loading", "stale", "fast", "no_auth", "allow_busy"]),
-    spec("info", -1, &["loading", "stale"]),
-    spec("ping", -1, &["fast"]),
-    spec("psubscribe", -2, &["pubsub", "noscript", "loading", "stale"]),
-    spec("publish", 3, &["pubsub", "loading", "stale", "fast"]),
-    spec("punsubscribe", -1, &["pubsub", "noscript", "loading", "stale"]),
-    spec("role", 1, &["noscript", "loading", "stale", "fast"]),
-    spec("sentinel", -2, &["admin", "noscript", "loading", "stale", "no_auth"]),
-    spec("shutdown", -1, &["admin", "noscript", "loading", "stale", "no_multi", "allow_busy"]),
-    spec("subscribe", -2, &["pubsub", "noscript", "loading", "stale"]),
-    spec("unsubscribe", -1, &["pubsub", "noscript", "loading", "stale"]),
-];
 
 /// What a request leads to beside its reply.
 #[derive(Debug, Default, PartialEq)]
@@ -113,13 +84,21 @@ impl Monitor {
 
     fn execute(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>, out: &mut Vec<Effect>) -> Next {
         let name = ask.upper(0).to_ascii_lowercase();
-        let Some(spec) = COMMANDS.iter().find(|spec| spec.name == name) else {
+        let Some(mut row) = table::by_full_name(name.as_bytes()).filter(|row| row.parent.is_none()) else {
             w.error(&unknown_command(ask.words));
             return Next::Done;
         };
-        let count = ask.words.len() as i32;
-        if spec.arity > 0 && count != spec.arity || count < -spec.arity {
-            w.error(&format!("ERR wrong number of arguments for '{name}' command"));
+        if let (false, Some(sub)) = (row.subs.is_empty(), ask.words.get(1)) {
+            row = match row.sub(sub) {
+                Some(sub) => sub,
+                None => {
+                    w.error(&unknown_subcommand(&name, ask));
+                    return Next::Done;
+                }
+            };
+        }
+        if !row.fits(ask.words.len()) {
+            w.error(&format!("ERR wrong number of arguments for '{}' command", row.full_name()));
             return Next::Done;
         }
         let Some(client) = self.clients.all.get(&ask.client) else { return Next::Done };
@@ -148,8 +127,12 @@ impl Monitor {
                 w.bulk(b"sentinel");
                 w.bulks(&self.masters.keys().collect::<Vec<_>>());
             }
-            "client" => self.client_command(ask, w),
-            "command" => command_command(ask, w),
+            "client" => self.client_command(ask, w, out),
+            "command" => table::command(ask, w),
+            "acl" => match &*ask.upper(1) {
+                "WHOAMI" => w.bulk(b"default"),
+                _ => w.bulks(&["default"]),
+            },
             "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" => self.subscribe_command(&name, ask, w),
             "publish" => {
                 if ask.words[1] != super::links::HELLO_CHANNEL.as_bytes() {
@@ -159,7 +142,7 @@ impl Monitor {
                     w.int(1);
                 }
             }
-            "shutdown" => return Next::Shutdown,
+            "shutdown" => return shutdown_command(ask, w),
             "sentinel" => return self.sentinel_command(ask, w, out),
             _ => {}
         }
@@ -273,125 +256,6 @@ impl Monitor {
         w.array(0);
     }
 
-    fn client_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>) {
-        let now = self.clock.mono.0;
-        let sub = ask.upper(1);
-        match (&*sub, ask.words.len()) {
-            ("ID", 2) => w.int(ask.client as i64),
-            ("GETNAME", 2) => match self.clients.all.get(&ask.client).map(|client| &client.name) {
-                Some(name) if !name.is_empty() => w.bulk(name.as_bytes()),
-                _ => w.null(),
-            },
-            ("SETNAME", 3) => {
-                if !is_plain(ask.words[2]) {
-                    return w.error("ERR Client names cannot contain spaces, newlines or special characters.");
-                }
-                if let Some(client) = self.clients.all.get_mut(&ask.client) {
-                    client.name = ask.text(2);
-                }
-                w.ok();
-            }
-            ("SETINFO", 4) => {
-                let (attribute, value) = (ask.upper(2), ask.text(3));
-                if !is_plain(ask.words[3]) {
-                    let what = attribute.to_ascii_lowercase();
-                    return w.error(&format!("ERR {what} cannot contain spaces, newlines or special characters."));
-                }
-                let Some(client) = self.clients.all.get_mut(&ask.client) else { return };
-                match &*attribute {
-                    "LIB-NAME" => client.lib_name = value,
-                    "LIB-VER" => client.lib_ver = value,
-                    _ => return w.error(&format!("ERR Unrecognized option '{}'", ask.text(2))),
-                }
-                w.ok();
-            }
-            ("INFO", 2) => {
-                let client = self.clients.all.get(&ask.client);
-                let text = client.map(|client| reports::client_line(ask.client, client, now)).unwrap_or_default();
-                w.verbatim("txt", &text);
-            }
-            ("LIST", _) => {
-                let text: String =
-                    self.clients.all.iter().map(|(id, client)| reports::client_line(*id, client, now)).collect();
-                w.verbatim("txt", &text);
-            }
-            ("REPLY", 3) => {
-                let Some(client) = self.clients.all.get_mut(&ask.client) else { return };
-                match &*ask.upper(2) {
-                    "ON" => {
-                        client.muted = Muted::On;
-                        w.ok();
-                    }
-                    "OFF" => client.muted = Muted::Off,
-                    "SKIP" if client.muted != Muted::Off => client.muted = Muted::SkipNext,
-                    "SKIP" => {}
-                    _ => w.error("ERR syntax error"),
-                }
-            }
-            ("KILL", 3..) => self.kill_command(ask, w),
-            ("NO-EVICT" | "UNPAUSE" | "PAUSE" | "TRACKING" | "CACHING", _) => w.ok(),
-            ("UNBLOCK", _) => w.int(0),
-            ("GETREDIR", 2) => w.int(-1),
-            _ => w.error(&format!(
-                "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
-                ask.text(1)
-            )),
-        }
-    }
-
-    fn kill_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>) {
-        let old = ask.words.len() == 3;
-        let mut skip_me = !old;
-        let mut filters: Vec<(String, String)> = Vec::new();
-        if old {
-            filters.push(("ADDR".to_owned(), ask.text(2)));
-        } else if ask.words.len() % 2 == 1 {
-            return w.error("ERR syntax error");
-        }
-        for pair in ask.words[2..].chunks_exact(2).filter(|_| !old) {
-            let (option, value) = (pair[0].to_ascii_uppercase(), String::from_utf8_lossy(pair[1]).into_owned());
-            match option.as_slice() {
-                b"SKIPME" if value.eq_ignore_ascii_case("no") => skip_me = false,
-                b"SKIPME" if value.eq_ignore_ascii_case("yes") => skip_me = true,
-                b"ADDR" | b"LADDR" | b"TYPE" | b"USER" | b"ID" => {
-                    filters.push((String::from_utf8_lossy(&option).into_owned(), value));
-                }
-                _ => return w.error("ERR syntax error"),
-            }
-        }
-        let matches = |id: ClientId, client: &Client| {
-            filters.iter().all(|(option, value)| match &**option {
-                "ADDR" => client.addr == *value,
-                "LADDR" => client.laddr == *value,
-                "ID" => id.to_string() == *value,
-                "USER" => value == "default",
-                "TYPE" => {
-                    let kind = if client.subscriptions() > 0 { "pubsub" } else { "normal" };
-                    value.eq_ignore_ascii_case(kind)
-                }
-                _ => false,
-            })
-        };
-        let found: Vec<ClientId> = self
-            .clients
-            .all
-            .iter()
-            .filter(|(id, client)| matches(**id, client) && !(skip_me && **id == ask.client))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in &found {
-            if let Some(client) = self.clients.all.get_mut(id) {
-                client.closing = true;
-            }
-        }
-        self.clients.killed.extend(&found);
-        match (old, found.len()) {
-            (true, 0) => w.error("ERR No such client"),
-            (true, _) => w.ok(),
-            (false, count) => w.int(count as i64),
-        }
-    }
-
     fn subscribe_command(&mut self, name: &str, ask: &Ask<'_>, w: &mut Writer<'_>) {
         let Some(client) = self.clients.all.get_mut(&ask.client) else { return };
         let patterns = name.starts_with('p');
@@ -429,7 +293,34 @@ impl Monitor {
     }
 }
 
-fn is_plain(text: &[u8]) -> bool {
+/// SHUTDOWN \[NOSAVE | SAVE\] \[NOW\] \[FORCE\] | ABORT: there is nothing to save, and nothing to wait for.
+fn shutdown_command(ask: &Ask<'_>, w: &mut Writer<'_>) -> Next {
+    let words: Vec<String> = (1..ask.words.len()).map(|at| ask.upper(at)).collect();
+    let has = |word: &str| words.iter().any(|known| known == word);
+    let known = words.iter().all(|word| matches!(&**word, "NOSAVE" | "SAVE" | "NOW" | "FORCE" | "ABORT"));
+    match (known, has("ABORT")) {
+        (true, false) if !(has("SAVE") && has("NOSAVE")) => return Next::Shutdown,
+        (true, true) if words.len() == 1 => w.error("ERR No shutdown in progress."),
+        _ => w.error("ERR syntax error"),
+    }
+    Next::Done
+}
+
+/// Redis' users are not known here yet: an ACL subcommand that would need them says so.
+fn unknown_subcommand(name: &str, ask: &Ask<'_>) -> String {
+    const ACL: &[&str] =
+        &["CAT", "DELUSER", "DRYRUN", "GENPASS", "GETUSER", "HELP", "LIST", "LOAD", "LOG", "SAVE", "SETUSER"];
+    let sub = ask.upper(1);
+    if name == "acl" && ACL.contains(&&*sub) {
+        return format!(
+            "ERR ACL {sub} is not supported by this sentinel: it has one user, 'default', with requirepass as its password"
+        );
+    }
+    let shown: String = ask.text(1).chars().take(128).collect();
+    format!("ERR unknown subcommand '{shown}'. Try {} HELP.", name.to_uppercase())
+}
+
+pub(super) fn is_plain(text: &[u8]) -> bool {
     text.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
@@ -444,45 +335,4 @@ fn unknown_command(words: &[&[u8]]) -> String {
         text.push_str(&format!("'{word}' "));
     }
     text
-}
-
-fn command_command(ask: &Ask<'_>, w: &mut Writer<'_>) {
-    let write = |spec: &Spec, w: &mut Writer<'_>| {
-        w.array(10);
-        w.bulk(spec.name.as_bytes());
-        w.int(i64::from(spec.arity));
-        w.set(spec.flags.len());
-        spec.flags.iter().for_each(|flag| w.simple(flag));
-        (0..3).for_each(|_| w.int(0));
-        w.set(0);
-        w.array(0);
-        w.array(0);
-        w.array(0);
-    };
-    match (&*ask.upper(1), ask.words.len()) {
-        ("", 1) => {
-            w.array(COMMANDS.len());
-            COMMANDS.iter().for_each(|spec| write(spec, w));
-        }
-        ("COUNT", 2) => w.int(COMMANDS.len() as i64),
-        ("LIST", 2) => w.bulks(&COMMANDS.iter().map(|spec| spec.name).collect::<Vec<_>>()),
-        ("INFO", 2) => {
-            w.array(COMMANDS.len());
-            COMMANDS.iter().for_each(|spec| write(spec, w));
-        }
-        ("INFO", _) => {
-            w.array(ask.words.len() - 2);
-            for word in &ask.words[2..] {
-                match COMMANDS.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(word)) {
-                    Some(spec) => write(spec, w),
-                    None => w.null_array(),
-                }
-            }
-        }
-        ("DOCS", _) => w.map(0),
-        _ => w.error(&format!(
-            "ERR unknown subcommand or wrong number of arguments for '{}'. Try COMMAND HELP.",
-            ask.text(1)
-        )),
-    }
 }

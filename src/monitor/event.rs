@@ -1,6 +1,8 @@
 //! What happens to a sentinel, and what it wants done.
 
+use super::scripts::{Ended, JobId};
 use crate::base::{Millis, RunId};
+use crate::config::LogLevel;
 use crate::failover::founding::{self, Peer};
 use crate::failover::{Addr, Applied, Change, Entry, Event as Agreed, MemberId, Registry};
 use crate::resp::Frame;
@@ -70,6 +72,19 @@ pub enum Event {
     Joined {
         group: crate::failover::GroupId,
     },
+    /// A script of `Effect::RunScript` has this process id.
+    ScriptStarted {
+        job: JobId,
+        pid: u32,
+    },
+    ScriptEnded {
+        job: JobId,
+        how: Ended,
+    },
+    /// Other sentinels are to be told this address from now on.
+    Moved {
+        addr: Addr,
+    },
     /// The file was written, or why not.
     Rewritten {
         outcome: Result<(), String>,
@@ -127,6 +142,24 @@ pub enum Effect {
     },
     Founding(Vec<founding::Effect>),
     Rewrite,
+    /// Run this script; its first word is the path.
+    RunScript {
+        job: JobId,
+        argv: Vec<String>,
+    },
+    KillScript {
+        job: JobId,
+    },
+    /// SENTINEL SIMULATE-FAILURE: end at once.
+    Crash,
+    /// CLIENT PAUSE or UNPAUSE.
+    PauseChanged,
+    /// SENTINEL CONFIG SET loglevel.
+    Verbosity(LogLevel),
+    /// The pass that this sentinel gives to others is another one.
+    PeerPass(Option<String>),
+    /// What is announced changed: find out under which address this sentinel is reached.
+    OwnAddress,
     Log(Level, String),
     /// For a subscriber.
     Deliver {

@@ -1,7 +1,7 @@
 //! One watched data node: what is believed of it, and the links to it.
 
 use super::event::LinkId;
-use crate::base::{Millis, RunId};
+use crate::base::{Epoch, Millis, RunId};
 use crate::failover::facts::Facts;
 use crate::failover::observation::{Kind, Observation, Timing};
 use crate::failover::{Addr, Order};
@@ -46,6 +46,17 @@ pub struct Link {
     pub pending: VecDeque<Pending>,
 }
 
+/// How far a replica is that was told of its new master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconf {
+    /// `+slave-reconf-sent`
+    Sent,
+    /// `+slave-reconf-inprog`: it follows.
+    InProgress,
+    /// `+slave-reconf-done`: its link is up.
+    Done,
+}
+
 /// One data node of one master.
 #[derive(Clone, Debug)]
 pub struct Instance {
@@ -65,6 +76,8 @@ pub struct Instance {
     pub next_hello: Millis,
     pub queue_error: Option<String>,
     pub role_reported_at: Millis,
+    /// It was told to follow the master of this configuration epoch, and how far it is.
+    pub reconf: Option<(Epoch, Reconf)>,
     /// When the pub/sub link last brought anything.
     pub heard_pubsub: Millis,
 }
@@ -86,6 +99,7 @@ impl Instance {
             next_hello: now,
             queue_error: None,
             role_reported_at: now,
+            reconf: None,
             heard_pubsub: now,
         }
     }

@@ -4,12 +4,11 @@
 //! is over already are dropped.
 
 use super::event::{Effect, Level, LinkId, LinkKind};
-use super::instance::{Instance, LONG_AGO, PENDING_MAX, Pending};
+use super::instance::{Instance, LONG_AGO, PENDING_MAX, Pending, Reconf};
 use super::monitor::Monitor;
 use crate::base::Millis;
 use crate::config::MasterConfig;
 use crate::failover::facts::{Facts, Role};
-use crate::failover::founding::HELLO_PERIOD_MS;
 use crate::failover::hello::Hello;
 use crate::failover::observation::{self, PingReply};
 use crate::failover::{Addr, Answer, Order, Refusal};
@@ -150,9 +149,10 @@ impl Monitor {
             master: watched.addr.clone(),
             config_epoch: watched.epoch,
         };
+        let period = self.periods.publish;
         let words = [self.word(name, "PUBLISH"), HELLO_CHANNEL.into(), hello.format().into()];
         if let Some(node) = self.instance(name, addr) {
-            node.next_hello = now + HELLO_PERIOD_MS;
+            node.next_hello = now + period;
         }
         self.send(name, addr, &words, Pending::Publish, out);
     }
@@ -303,13 +303,14 @@ impl Monitor {
             let wanted = (*addr == watched.addr) == is_master;
             let role = if is_master { "master" } else { "slave" };
             let text = format!("{} new reported role is {role}", watched.describe(addr));
-            self.event(Level::Verbose, if wanted { "+role-change" } else { "-role-change" }, text, out);
+            self.event(Level::Verbose, if wanted { "+role-change" } else { "-role-change" }, name, text, out);
         }
         if *addr == self.masters[name].addr && is_master {
             for replica in &facts.replicas {
                 self.add_node(name, replica, out);
             }
         }
+        self.reconfigured(name, addr, out);
         self.mirror(name, addr);
         if let Some(order @ Order::Promote { .. }) = order
             && is_master
@@ -317,6 +318,27 @@ impl Monitor {
             self.seen.answered(name, addr, &order, Answer::Obeyed { offset: facts.offset, replid: facts.replid });
         }
         self.look_now = true;
+    }
+
+    /// How far a replica is that was told of its new master.
+    fn reconfigured(&mut self, name: &str, addr: &Addr, out: &mut Vec<Effect>) {
+        let Some(watched) = self.masters.get_mut(name) else { return };
+        let (text, master, epoch) = (watched.describe(addr), watched.addr.clone(), watched.epoch);
+        let Some(node) = watched.nodes.get_mut(addr) else { return };
+        let Some(facts) = node.facts.as_ref().filter(|facts| facts.follows() == Some(&master)) else { return };
+        let linked = facts.is_linked();
+        let mut told = Vec::new();
+        if node.reconf == Some((epoch, Reconf::Sent)) {
+            node.reconf = Some((epoch, Reconf::InProgress));
+            told.push("+slave-reconf-inprog");
+        }
+        if linked && node.reconf == Some((epoch, Reconf::InProgress)) {
+            node.reconf = Some((epoch, Reconf::Done));
+            told.push("+slave-reconf-done");
+        }
+        for channel in told {
+            self.event(Level::Notice, channel, name, text.clone(), out);
+        }
     }
 
     /// A hello was heard.

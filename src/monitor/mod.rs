@@ -18,27 +18,42 @@
 //! 4. While the log is replayed at a start, a master never goes back behind the epoch that the file names
 //!    (`agreed.rs`).
 //!
-//! Files, in reading order: `event.rs`, `instance.rs`, `peers.rs`, `monitor.rs`, `links.rs`, `agreed.rs`, `act.rs`,
-//! `clients.rs`, `commands.rs`, `sentinel_commands.rs`, `reports.rs`.
+//! 5. Nothing answers OK without doing what it says: what is not here is an unknown command, or is refused by name
+//!    (`table.rs`, `tests.rs`).
+//!
+//! Files, in reading order: `event.rs`, `instance.rs`, `peers.rs`, `watched.rs`, `monitor.rs`, `masters.rs`, `links.rs`,
+//! `telling.rs`, `agreed.rs`, `act.rs`, `scripts.rs`, `clients.rs`, `table.rs`, `commands.rs`, `client_commands.rs`,
+//! `sentinel_commands.rs`, `config_commands.rs`, `periods.rs`, `reports.rs`.
 //!
 //! Tests: `cargo test --lib monitor::` and `cargo test --test sentinel`.
 
 mod act;
 mod agreed;
+mod client_commands;
 mod clients;
 mod commands;
+mod config_commands;
 mod event;
 mod instance;
 mod links;
+mod masters;
 #[allow(clippy::module_inception)]
 mod monitor;
 mod peers;
+mod periods;
 mod reports;
+mod scripts;
 mod sentinel_commands;
+pub mod table;
+mod telling;
+#[cfg(test)]
+mod tests;
 mod watched;
 
 pub use clients::{ClientId, Clients};
 pub use commands::{Ask, Next};
+pub use config_commands::{ANNOUNCE_HOSTNAMES, SENTINEL_USER, peer_pass};
 pub use event::{Answered, Effect, Event, Heard, Later, Level, LinkId, LinkKind};
 pub use monitor::{Clock, Identity, Monitor};
 pub use peers::{PeerAnswer, PeerMessage};
+pub use scripts::{Ended, JobId};

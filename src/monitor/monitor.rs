@@ -1,16 +1,19 @@
 //! The sentinel's local state, and what each event does to it.
 
 use super::clients::{ClientId, Clients};
-use super::event::{Effect, Event, Heard, Level, LinkId, LinkKind};
-use super::instance::{INFO_PERIOD_MS, INFO_URGENT_MS, Instance, PING_PERIOD_MS};
-use super::peers::{PeerAnswer, PeerMessage, PeerSeen};
+use super::config_commands::Simulated;
+use super::event::{Effect, Event, Level, LinkId, LinkKind};
+use super::instance::{INFO_URGENT_MS, Instance};
+use super::peers::PeerSeen;
+use super::periods::Periods;
+use super::scripts::Scripts;
 use super::watched::Watched;
 use crate::base::{Epoch, Millis, RunId};
-use crate::config::{Config, KnownReplica, KnownSentinel, Lookup, MasterConfig};
+use crate::config::{Config, KnownReplica, KnownSentinel, Lookup};
 use crate::failover::facts::{MasterLink, Role};
 use crate::failover::founding::{self, Founding, HELLO_PERIOD_MS, Peer, Rules, SETTLE_MS, Saved};
-use crate::failover::observation::{self, Kind, Observation, PingReply, Pulse, Timing};
-use crate::failover::{self, Addr, BootId, Entry, GroupId, LOOK_MS, Me, Registry, Seen};
+use crate::failover::observation::{self, Pulse};
+use crate::failover::{self, Addr, GroupId, LOOK_MS, Me, Registry, Seen};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How often opinions are renewed, which is the ping between sentinels too.
@@ -51,7 +54,7 @@ pub struct Monitor {
     pub(super) masters: BTreeMap<String, Watched>,
     pub(super) peers: BTreeMap<RunId, PeerSeen>,
     pub(super) links: HashMap<LinkId, (String, Addr, LinkKind)>,
-    next_link: LinkId,
+    pub(super) next_link: LinkId,
     pub(super) pulse: Pulse,
     pulse_due: Millis,
     tell_due: Millis,
@@ -67,6 +70,9 @@ pub struct Monitor {
     pub(super) dirty: bool,
     pub(super) commands: u64,
     pub(super) connections: u64,
+    pub(super) scripts: Scripts,
+    pub(super) periods: Periods,
+    pub(super) simulated: Simulated,
 }
 
 impl Monitor {
@@ -108,6 +114,9 @@ impl Monitor {
             dirty: true,
             commands: 0,
             connections: 0,
+            scripts: Scripts::default(),
+            periods: Periods::default(),
+            simulated: Simulated::default(),
             clock,
             config,
         };
@@ -120,11 +129,12 @@ impl Monitor {
     /// When [`Event::Tick`] is to come, if nothing happens before.
     pub fn next_deadline(&self) -> Millis {
         let mut next = self.pulse_due.min(self.tell_due).min(self.founding_due).min(self.look_due);
+        next = next.min(self.scripts.next_deadline(&self.periods));
         for watched in self.masters.values() {
             for node in watched.nodes.values() {
                 next = next.min(node.observation.next_deadline().unwrap_or(Millis::NEVER));
                 if node.command.conn.is_some() {
-                    let info = node.info_sent + info_period(watched, node);
+                    let info = node.info_sent + info_period(&self.periods, watched, node);
                     next = next.min(node.next_ping).min(info).min(node.next_hello);
                 }
             }
@@ -173,6 +183,8 @@ impl Monitor {
                 let effects = self.founding.step(self.clock.mono, founding::Event::Joined { group });
                 out.push(Effect::Founding(effects));
             }
+            event @ (Event::ScriptStarted { .. } | Event::ScriptEnded { .. }) => self.script_event(event, out),
+            Event::Moved { addr } => self.moved(addr),
             Event::Rewritten { outcome } => {
                 if let Err(why) = outcome {
                     self.log(
@@ -199,6 +211,16 @@ impl Monitor {
             self.sync_config();
             out.push(Effect::Rewrite);
         }
+        self.run_scripts(out);
+    }
+
+    /// SENTINEL DEBUG set a span: what was counted with the old one is due now.
+    pub(super) fn periods_changed(&mut self) {
+        let now = self.clock.mono;
+        self.tell_due = now;
+        for node in self.masters.values_mut().flat_map(|watched| watched.nodes.values_mut()) {
+            (node.next_ping, node.next_hello) = (now, now);
+        }
     }
 
     fn tick(&mut self, out: &mut Vec<Effect>) {
@@ -223,7 +245,7 @@ impl Monitor {
             }
         }
         if now >= self.tell_due {
-            self.tell_due = now + TELL_PERIOD_MS;
+            self.tell_due = now + self.periods.ask;
             self.tell_now = true;
         }
         let names: Vec<String> = self.masters.keys().cloned().collect();
@@ -248,9 +270,9 @@ impl Monitor {
     fn tend(&mut self, name: &str, addr: &Addr, out: &mut Vec<Effect>) {
         let now = self.clock.mono;
         let Some(watched) = self.masters.get_mut(name) else { return };
-        let ping_period = PING_PERIOD_MS.min(watched.config.down_after);
+        let ping_period = self.periods.ping.min(watched.config.down_after);
         let Some(node) = watched.nodes.get(addr) else { return };
-        let info_due = now >= node.info_sent + info_period(watched, node);
+        let info_due = now >= node.info_sent + info_period(&self.periods, watched, node);
         let Some(node) = watched.nodes.get_mut(addr) else { return };
         if node.command.conn.is_some() {
             let (ping, hello) = (now >= node.next_ping, now >= node.next_hello);
@@ -288,295 +310,41 @@ impl Monitor {
         };
         let Some(watched) = self.masters.get(name) else { return };
         let level = if change == observation::Change::Rebooted { Level::Notice } else { Level::Warning };
-        self.event(level, channel, watched.describe(addr), out);
+        self.event(level, channel, name, watched.describe(addr), out);
         self.look_now = true;
         if self.masters.get(name).is_some_and(|watched| watched.addr == *addr) {
             self.tell_now = true;
         }
     }
 
-    fn peer_changed(&mut self, runid: RunId, change: observation::Change, out: &mut Vec<Effect>) {
+    pub(super) fn peer_changed(&mut self, runid: RunId, change: observation::Change, out: &mut Vec<Effect>) {
         let channel = match change {
             observation::Change::Down => "+sdown",
             observation::Change::Up => "-sdown",
             _ => return,
         };
         let Some(peer) = self.peers.get(&runid) else { return };
-        let texts: Vec<String> = self
+        let texts: Vec<(String, String)> = self
             .masters
-            .values()
-            .filter(|watched| watched.sentinels.contains(&runid))
-            .map(|watched| watched.describe_sentinel(&runid, &peer.addr))
+            .iter()
+            .filter(|(_, watched)| watched.sentinels.contains(&runid))
+            .map(|(name, watched)| (name.clone(), watched.describe_sentinel(&runid, &peer.addr)))
             .collect();
-        for text in texts {
-            self.event(Level::Warning, channel, text, out);
+        for (name, text) in texts {
+            self.event(Level::Warning, channel, &name, text, out);
         }
-    }
-
-    // ---- masters, nodes and sentinels that come and go
-
-    /// Begins to watch a master.
-    pub(super) fn watch(&mut self, config: MasterConfig, out: &mut Vec<Effect>) {
-        let addr = Addr::new(config.ip.clone(), config.port);
-        let name = config.name.clone();
-        let watched = Watched {
-            epoch: config.config_epoch,
-            addr: addr.clone(),
-            nodes: BTreeMap::new(),
-            sentinels: BTreeSet::new(),
-            odown: None,
-            failing_over: None,
-            picked: None,
-            forced: false,
-            forced_at: None,
-            asked_in: None,
-            config: config.clone(),
-        };
-        self.masters.insert(name.clone(), watched);
-        let text = format!("master {name} {} {} quorum {}", addr.host, addr.port, config.quorum);
-        self.event(Level::Warning, "+monitor", text, out);
-        self.add_node(&name, &addr, out);
-        for replica in &config.known_replicas {
-            self.add_node(&name, &Addr::new(replica.ip.clone(), replica.port), out);
-        }
-        for known in &config.known_sentinels {
-            self.meet(&name, known.runid, Addr::new(known.ip.clone(), known.port), out);
-        }
-        self.rules_changed();
-    }
-
-    /// Watches no more; the links close.
-    pub(super) fn unwatch(&mut self, name: &str, out: &mut Vec<Effect>) {
-        let Some(watched) = self.masters.get(name) else { return };
-        let text = watched.describe(&watched.addr);
-        self.event(Level::Warning, "-monitor", text, out);
-        let Some(watched) = self.masters.remove(name) else { return };
-        for node in watched.nodes.values() {
-            self.close(node.command.id, out);
-            self.close(node.pubsub.id, out);
-        }
-        for peer in self.peers.values_mut() {
-            peer.masters.remove(name);
-        }
-        self.peers.retain(|_, peer| !peer.masters.is_empty());
-        self.seen.wanted.remove(name);
-        self.rules_changed();
-    }
-
-    fn rules_changed(&mut self) {
-        self.sync_config();
-        self.founding.set_rules(rules(&self.config));
-        self.dirty = true;
-    }
-
-    pub(super) fn add_node(&mut self, name: &str, addr: &Addr, out: &mut Vec<Effect>) {
-        let now = self.clock.mono;
-        let Some(watched) = self.masters.get_mut(name) else { return };
-        if watched.nodes.contains_key(addr) {
-            return;
-        }
-        let links = (self.next_link + 1, self.next_link + 2);
-        self.next_link += 2;
-        let kind = if *addr == watched.addr { Kind::Master } else { Kind::Replica };
-        watched.nodes.insert(addr.clone(), Instance::new(addr.clone(), kind, watched.timing(), now, links));
-        let text = watched.describe(addr);
-        let config = watched.config.clone();
-        self.links.insert(links.0, (name.to_owned(), addr.clone(), LinkKind::Command));
-        self.links.insert(links.1, (name.to_owned(), addr.clone(), LinkKind::PubSub));
-        for (link, kind) in [(links.0, LinkKind::Command), (links.1, LinkKind::PubSub)] {
-            let greeting = self.greeting(&config, kind);
-            out.push(Effect::Open { link, addr: addr.clone(), kind, greeting });
-        }
-        if kind == Kind::Replica {
-            self.event(Level::Notice, "+slave", text, out);
-        }
-        self.dirty = true;
-        self.look_now = true;
-    }
-
-    pub(super) fn drop_node(&mut self, name: &str, addr: &Addr, out: &mut Vec<Effect>) {
-        let Some(node) = self.masters.get_mut(name).and_then(|watched| watched.nodes.remove(addr)) else { return };
-        self.close(node.command.id, out);
-        self.close(node.pubsub.id, out);
-        self.dirty = true;
-    }
-
-    fn close(&mut self, link: LinkId, out: &mut Vec<Effect>) {
-        self.links.remove(&link);
-        out.push(Effect::Close { link });
-    }
-
-    /// Another sentinel watches this master too.
-    pub(super) fn meet(&mut self, name: &str, runid: RunId, addr: Addr, out: &mut Vec<Effect>) {
-        let now = self.clock.mono;
-        if runid == self.seen.me.runid || addr == self.seen.me.addr {
-            return;
-        }
-        let Some(watched) = self.masters.get_mut(name) else { return };
-        // One address is one sentinel: with another run id it was installed anew.
-        let gone: Vec<RunId> =
-            self.peers.iter().filter(|(id, peer)| **id != runid && peer.addr == addr).map(|(id, _)| *id).collect();
-        let timing = watched.timing();
-        let new = watched.sentinels.insert(runid);
-        let text = watched.describe_sentinel(&runid, &addr);
-        for id in gone {
-            self.peers.remove(&id);
-            self.masters.values_mut().for_each(|watched| {
-                watched.sentinels.remove(&id);
-            });
-        }
-        let timing = Timing { reboot_down_after: Millis(0), ..timing };
-        let peer = self.peers.entry(runid).or_insert_with(|| PeerSeen {
-            runid,
-            addr: addr.clone(),
-            member: None,
-            observation: Observation::new(Kind::Sentinel, timing, now),
-            asking: false,
-            again: false,
-            hello_at: now,
-            masters: BTreeSet::new(),
-        });
-        peer.hello_at = now;
-        peer.masters.insert(name.to_owned());
-        let moved = peer.addr != addr;
-        if moved {
-            peer.addr = addr.clone();
-        }
-        if new {
-            self.event(Level::Notice, "+sentinel", text, out);
-        } else if moved {
-            let text = format!("{text} ip {} port {} for {runid}", addr.host, addr.port);
-            self.event(Level::Notice, "+sentinel-address-switch", text, out);
-        }
-        if new || moved {
-            self.dirty = true;
-            self.tell_now = true;
-        }
-        let effects = self.founding.step(now, founding::Event::Hello { runid, addr });
-        if !effects.is_empty() {
-            out.push(Effect::Founding(effects));
-        }
-    }
-
-    // ---- talking to other sentinels
-
-    fn tell_all(&mut self, out: &mut Vec<Effect>) {
-        let runids: Vec<RunId> = self.peers.keys().copied().collect();
-        for runid in runids {
-            self.tell(runid, out);
-        }
-    }
-
-    fn tell(&mut self, runid: RunId, out: &mut Vec<Effect>) {
-        let Some(peer) = self.peers.get_mut(&runid) else { return };
-        if peer.asking {
-            peer.again = true;
-            return;
-        }
-        (peer.asking, peer.again) = (true, false);
-        peer.observation.step(self.clock.mono, observation::Event::PingSent);
-        let addr = peer.addr.clone();
-        let (from, boot, opinions) = self.own_opinions();
-        let message = PeerMessage::Opinions { from, boot, opinions };
-        match failover::encode(&message) {
-            Ok(bytes) => out.push(Effect::Tell { runid, addr, bytes }),
-            Err(why) => self.log(Level::Warning, format!("opinions cannot be written: {why}"), out),
-        }
-    }
-
-    fn own_opinions(&mut self) -> (Peer, BootId, Vec<failover::Opinion>) {
-        let wall_minus_mono = self.clock.wall - self.clock.mono;
-        let opinions = self.seen.opinions(&self.registry, wall_minus_mono);
-        let Me { member, runid, addr, boot } = self.seen.me.clone();
-        (Peer { member, runid, addr }, boot, opinions)
-    }
-
-    fn told(&mut self, runid: RunId, asked: Millis, answer: Option<Vec<u8>>, out: &mut Vec<Effect>) {
-        let now = self.clock.mono;
-        let Some(peer) = self.peers.get_mut(&runid) else { return };
-        peer.asking = false;
-        let again = peer.again;
-        let answer = answer.and_then(|bytes| failover::decode::<PeerAnswer>(&bytes).ok());
-        if answer.is_some() {
-            peer.observation.step(now, observation::Event::LinkUp);
-            let change = peer.observation.step(now, observation::Event::Replied(PingReply::Pong));
-            self.peer_changed(runid, change, out);
-        } else {
-            peer.observation.step(now, observation::Event::LinkBroken);
-        }
-        if let Some(PeerAnswer::Opinions { from, boot: _, opinions }) = answer {
-            self.opined(&from, opinions, asked);
-        }
-        if again {
-            self.tell(runid, out);
-        }
-    }
-
-    fn opined(&mut self, from: &Peer, opinions: Vec<failover::Opinion>, renewed: Millis) {
-        self.seen.heard.insert(from.member, self.clock.mono);
-        if let Some(peer) = self.peers.get_mut(&from.runid) {
-            peer.member = Some(from.member);
-        }
-        if opinions.iter().any(|opinion| opinion.down) || self.masters.values().any(|w| w.odown.is_some()) {
-            self.look_now = true;
-        }
-        for opinion in opinions {
-            self.seen.opined(opinion, renewed);
-        }
-    }
-
-    /// Another sentinel says something beside Raft.
-    pub fn heard(&mut self, clock: Clock, bytes: &[u8], out: &mut Vec<Effect>) -> Heard {
-        self.clock = clock;
-        let answer = match failover::decode::<PeerMessage>(bytes) {
-            Err(why) => {
-                self.log(Level::Warning, format!("a message of another sentinel is unreadable: {why}"), out);
-                PeerAnswer::NotNow
-            }
-            Ok(PeerMessage::Letter(letter)) => {
-                let effects = self.founding.step(clock.mono, founding::Event::Heard(letter));
-                if !effects.is_empty() {
-                    out.push(Effect::Founding(effects));
-                }
-                PeerAnswer::Taken
-            }
-            Ok(PeerMessage::Opinions { from, boot: _, opinions }) => {
-                self.opined(&from, opinions, clock.mono);
-                let (from, boot, opinions) = self.own_opinions();
-                PeerAnswer::Opinions { from, boot, opinions }
-            }
-            Ok(PeerMessage::Join { from, boot }) => {
-                if self.founding.group().is_none() {
-                    PeerAnswer::NotNow
-                } else {
-                    let Peer { member, runid, addr } = from.clone();
-                    return Heard::Join(from, Entry::Join { member, runid, addr, boot, at: clock.wall });
-                }
-            }
-        };
-        self.settle(out);
-        Heard::Now(failover::encode(&answer).unwrap_or_default())
-    }
-
-    /// The answer to one who asked to be taken in.
-    pub fn joined(&self, agreed: bool) -> Vec<u8> {
-        let answer = match self.founding.group() {
-            Some(group) if agreed => PeerAnswer::Joined { group },
-            _ => PeerAnswer::NotNow,
-        };
-        failover::encode(&answer).unwrap_or_default()
-    }
-
-    /// The question to a member, by which this sentinel asks to be taken in.
-    pub fn ask_to_join(&self) -> Vec<u8> {
-        let Me { member, runid, addr, boot } = self.seen.me.clone();
-        failover::encode(&PeerMessage::Join { from: Peer { member, runid, addr }, boot }).unwrap_or_default()
     }
 
     // ---- telling people
 
     /// An event: a line of the log, and a message for subscribers of its channel.
-    pub(super) fn event(&self, level: Level, channel: &str, text: String, out: &mut Vec<Effect>) {
+    /// `name`: the master that it is about, whose notification script hears of it when it is a warning; empty for none.
+    pub(super) fn event(&mut self, level: Level, channel: &str, name: &str, text: String, out: &mut Vec<Effect>) {
+        if level == Level::Warning
+            && let Some(script) = self.masters.get(name).and_then(|watched| watched.config.notification_script.clone())
+        {
+            self.scripts.add(self.clock.mono, vec![script, channel.to_owned(), text.clone()]);
+        }
         let mut messages: Vec<(ClientId, Vec<u8>)> = Vec::new();
         self.clients.publish(channel, &text, &mut messages);
         out.push(Effect::Log(level, format!("{channel} {text}")));
@@ -638,7 +406,7 @@ impl Monitor {
     }
 }
 
-fn rules(config: &Config) -> Rules {
+pub(super) fn rules(config: &Config) -> Rules {
     let sentinel = &config.sentinel;
     Rules {
         quorum_max: sentinel.masters.iter().map(|master| master.quorum).max().unwrap_or(0),
@@ -648,14 +416,14 @@ fn rules(config: &Config) -> Rules {
 }
 
 /// How often a node is asked for INFO: every second while something is wrong with its master or its link.
-pub(super) fn info_period(watched: &Watched, node: &Instance) -> Millis {
+pub(super) fn info_period(periods: &Periods, watched: &Watched, node: &Instance) -> Millis {
     let master_down = watched.master().is_none_or(|master| master.observation.is_down());
     let link_down = node.facts.as_ref().is_none_or(|facts| {
         node.addr != watched.addr
             && !matches!(&facts.role, Role::Replica { link: MasterLink::Up, master } if *master == watched.addr)
     });
     let urgent = master_down || link_down || watched.odown.is_some() || watched.failing_over.is_some();
-    if urgent { INFO_URGENT_MS } else { INFO_PERIOD_MS }
+    if urgent { INFO_URGENT_MS.min(periods.info) } else { periods.info }
 }
 
 /// How long to wait before `moves` is asked again while something is unfinished.

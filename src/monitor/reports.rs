@@ -187,7 +187,12 @@ impl Monitor {
 
 /// One line of CLIENT LIST.
 pub fn client_line(id: ClientId, client: &Client, now: i64) -> String {
-    let flags = if client.subscriptions() > 0 { "P" } else { "N" };
+    let flags = match (client.subscriptions() > 0, client.no_evict) {
+        (true, true) => "Pe",
+        (true, false) => "P",
+        (false, true) => "e",
+        (false, false) => "N",
+    };
     format!(
         "id={id} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db=0 sub={} psub={} ssub=0 multi=-1 qbuf=0 \
          qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user=default redir=-1 \
@@ -287,11 +292,14 @@ fn sentinel(monitor: &Monitor) -> String {
     let since = tilt.map_or(-1, |at| ago(monitor.clock.mono, at) / 1000);
     let mut text = format!(
         "# Sentinel\r\nsentinel_masters:{}\r\nsentinel_tilt:{}\r\nsentinel_tilt_since_seconds:{since}\r\n\
-         sentinel_total_tilt:{}\r\nsentinel_running_scripts:0\r\nsentinel_scripts_queue_length:0\r\n\
-         sentinel_simulate_failure_flags:0\r\n",
+         sentinel_total_tilt:{}\r\nsentinel_running_scripts:{}\r\nsentinel_scripts_queue_length:{}\r\n\
+         sentinel_simulate_failure_flags:{}\r\n",
         monitor.masters.len(),
         u8::from(tilt.is_some()),
         monitor.pulse.stalls(),
+        monitor.scripts.running(),
+        monitor.scripts.len(),
+        monitor.simulated.flags(),
     );
     for (at, watched) in monitor.masters.values().enumerate() {
         let down = watched.master().is_some_and(|master| master.observation.is_down());

@@ -7,9 +7,10 @@ use super::commands::{Ask, Next};
 use super::event::{Answered, Effect, Later, Level};
 use super::monitor::Monitor;
 use super::reports::write_fields;
+use super::table::write_help;
 use crate::base::{Millis, glob, number};
 use crate::config::MasterConfig;
-use crate::failover::{self, Addr, Applied, Entry, Setting};
+use crate::failover::{self, Addr, Applied, Entry};
 use crate::resp::Writer;
 use std::net::IpAddr;
 
@@ -17,34 +18,6 @@ const NO_MASTER: &str = "ERR No such master with that name";
 
 /// How long after SENTINEL FAILOVER another one is answered with `-INPROG`.
 const FORCED_PAUSE_MS: Millis = Millis(1_000);
-
-/// A subcommand: name, other name, words with SENTINEL itself (negative: at least).
-const SUBCOMMANDS: &[(&str, i32)] = &[
-    ("CKQUORUM", 3),
-    ("CONFIG", -3),
-    ("DEBUG", -2),
-    ("FAILOVER", 3),
-    ("FLUSHCONFIG", 2),
-    ("GET-MASTER-ADDR-BY-NAME", 3),
-    ("GET-PRIMARY-ADDR-BY-NAME", 3),
-    ("HELP", 2),
-    ("INFO-CACHE", -3),
-    ("IS-MASTER-DOWN-BY-ADDR", 6),
-    ("IS-PRIMARY-DOWN-BY-ADDR", 6),
-    ("MASTER", 3),
-    ("MASTERS", 2),
-    ("MONITOR", 6),
-    ("MYID", 2),
-    ("PENDING-SCRIPTS", 2),
-    ("PRIMARIES", 2),
-    ("PRIMARY", 3),
-    ("REMOVE", 3),
-    ("REPLICAS", 3),
-    ("RESET", 3),
-    ("SENTINELS", 3),
-    ("SET", -5),
-    ("SLAVES", 3),
-];
 
 const HELP: &[&str] = &[
     "SENTINEL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -92,16 +65,6 @@ const HELP: &[&str] = &[
 impl Monitor {
     pub(super) fn sentinel_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>, out: &mut Vec<Effect>) -> Next {
         let sub = ask.upper(1);
-        let Some((_, arity)) = SUBCOMMANDS.iter().find(|(name, _)| *name == sub) else {
-            let shown: String = ask.text(1).chars().take(128).collect();
-            w.error(&format!("ERR unknown subcommand '{shown}'. Try SENTINEL HELP."));
-            return Next::Done;
-        };
-        let count = ask.words.len() as i32;
-        if *arity > 0 && count != *arity || count < -*arity {
-            w.error(&format!("ERR wrong number of arguments for 'sentinel|{}' command", sub.to_ascii_lowercase()));
-            return Next::Done;
-        }
         match &*sub {
             "MASTERS" | "PRIMARIES" | "MASTER" | "PRIMARY" => return self.masters_command(ask, w),
             "GET-MASTER-ADDR-BY-NAME" | "GET-PRIMARY-ADDR-BY-NAME" => return self.address_command(ask, w),
@@ -138,15 +101,13 @@ impl Monitor {
                 Some(_) => w.ok(),
             },
             "RESET" => self.reset_command(ask, w, out),
-            "IS-MASTER-DOWN-BY-ADDR" | "IS-PRIMARY-DOWN-BY-ADDR" => self.is_down_command(ask, w),
+            "IS-MASTER-DOWN-BY-ADDR" | "IS-PRIMARY-DOWN-BY-ADDR" => self.is_down_command(ask, w, out),
             "INFO-CACHE" => self.info_cache_command(ask, w),
-            "PENDING-SCRIPTS" => w.array(0),
-            "CONFIG" => self.config_command(ask, w),
-            "DEBUG" => w.error("ERR Invalid argument or unsupported parameter for SENTINEL DEBUG"),
-            _ => {
-                w.array(HELP.len());
-                HELP.iter().for_each(|line| w.simple(line));
-            }
+            "PENDING-SCRIPTS" => self.scripts.write(self.clock.mono, w),
+            "CONFIG" => return self.config_command(ask, w, out),
+            "DEBUG" => self.debug_command(ask, w),
+            "SIMULATE-FAILURE" => self.simulate_command(ask, w, out),
+            _ => write_help(HELP, w),
         }
         Next::Done
     }
@@ -240,11 +201,20 @@ impl Monitor {
             w.error("ERR Duplicate master name.");
             return Next::Done;
         }
-        let mut config = MasterConfig::new(&name, &host, addr.port, quorum as u32);
+        let mut config = MasterConfig {
+            down_after: self.periods.down_after,
+            failover_timeout: self.periods.failover_timeout,
+            ..MasterConfig::new(&name, &host, addr.port, quorum as u32)
+        };
         let agreed = self.group().is_some() && self.caught_up;
         match &ask.answered {
             None if agreed => {
-                let settings = failover::Settings::with_quorum(quorum as u32);
+                let (down_after, failover_timeout) = (config.down_after, config.failover_timeout);
+                let settings = failover::Settings {
+                    down_after,
+                    failover_timeout,
+                    ..failover::Settings::with_quorum(quorum as u32)
+                };
                 let by = self.seen.me.member;
                 let entry = Entry::Monitor { name, addr, settings, by, at: self.clock.wall };
                 return Next::Later(Later::Propose(entry));
@@ -298,128 +268,6 @@ impl Monitor {
                 Next::Done
             }
         }
-    }
-
-    fn set_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>, out: &mut Vec<Effect>) -> Next {
-        let name = ask.text(2);
-        match &ask.answered {
-            Some(Answered::Flushed(Err(_))) => {
-                w.error("ERR Failed to save config file. Check server logs.");
-                return Next::Done;
-            }
-            Some(_) => {
-                w.ok();
-                return Next::Done;
-            }
-            None => {}
-        }
-        if !self.masters.contains_key(&name) {
-            w.error(NO_MASTER);
-            return Next::Done;
-        }
-        let mut at = 3;
-        let mut agreed = Vec::new();
-        let mut reconnect = false;
-        while at < ask.words.len() {
-            let option = ask.text(at).to_ascii_lowercase();
-            let values = if option == "rename-command" { 2 } else { 1 };
-            if at + values >= ask.words.len() {
-                w.error(&format!("ERR Unknown option or number of arguments for SENTINEL SET '{}'", ask.text(at)));
-                return Next::Done;
-            }
-            let (value, second) = (ask.text(at + 1), ask.text(at + 2));
-            let wrong = format!("ERR Invalid argument '{value}' for SENTINEL SET '{}'", ask.text(at));
-            let number = number::parse_i64(value.as_bytes()).filter(|number| *number <= i64::from(i32::MAX));
-            let positive = number.filter(|number| *number > 0);
-            let denied = self.config.sentinel.deny_scripts_reconfig;
-            let Some(watched) = self.masters.get_mut(&name) else { return Next::Done };
-            let config = &mut watched.config;
-            match (&*option, positive) {
-                ("down-after-milliseconds", Some(ms)) => {
-                    config.down_after = Millis(ms);
-                    agreed.push(Setting::DownAfter(Millis(ms)));
-                }
-                ("failover-timeout", Some(ms)) => {
-                    config.failover_timeout = Millis(ms);
-                    agreed.push(Setting::FailoverTimeout(Millis(ms)));
-                }
-                ("parallel-syncs", Some(count)) => {
-                    config.parallel_syncs = count as u32;
-                    agreed.push(Setting::ParallelSyncs(count as u32));
-                }
-                ("quorum", Some(count)) => {
-                    config.quorum = count as u32;
-                    agreed.push(Setting::Quorum(count as u32));
-                }
-                ("down-after-milliseconds" | "failover-timeout" | "parallel-syncs" | "quorum", None) => {
-                    w.error(&wrong);
-                    return Next::Done;
-                }
-                ("master-reboot-down-after-period" | "primary-reboot-down-after-period", _) => {
-                    match number.filter(|n| *n >= 0) {
-                        Some(ms) => config.reboot_down_after = Millis(ms),
-                        None => {
-                            w.error(&wrong);
-                            return Next::Done;
-                        }
-                    }
-                }
-                ("auth-pass", _) => {
-                    config.auth_pass = Some(value.clone()).filter(|text| !text.is_empty());
-                    reconnect = true;
-                }
-                ("auth-user", _) => {
-                    config.auth_user = Some(value.clone()).filter(|text| !text.is_empty());
-                    reconnect = true;
-                }
-                ("rename-command", _) => {
-                    config.rename_commands.retain(|(from, _)| !from.eq_ignore_ascii_case(&value));
-                    if !second.is_empty() && !second.eq_ignore_ascii_case(&value) {
-                        config.rename_commands.push((value.clone(), second.clone()));
-                    }
-                }
-                ("notification-script" | "client-reconfig-script", _) if denied => {
-                    w.error(
-                        "ERR Reconfiguration of scripts path is denied for security reasons. Check the deny-scripts-reconfig \
-                         configuration directive in your Sentinel configuration",
-                    );
-                    return Next::Done;
-                }
-                ("notification-script", _) => {
-                    config.notification_script = Some(value.clone()).filter(|text| !text.is_empty())
-                }
-                ("client-reconfig-script", _) => {
-                    config.client_reconfig_script = Some(value.clone()).filter(|text| !text.is_empty());
-                }
-                _ => {
-                    w.error(&format!("ERR Unknown option or number of arguments for SENTINEL SET '{}'", ask.text(at)));
-                    return Next::Done;
-                }
-            }
-            let shown = if option == "auth-pass" { "******" } else { &*value };
-            let more = if values == 2 { format!(" {second}") } else { String::new() };
-            let Some(watched) = self.masters.get(&name) else { return Next::Done };
-            let text = format!("{} {option} {shown}{more}", watched.describe(&watched.addr));
-            self.event(Level::Warning, "+set", text, out);
-            at += 1 + values;
-        }
-        self.retime(&name);
-        if reconnect {
-            self.reconnect_all(&name, out);
-        }
-        if !agreed.is_empty() {
-            let by = self.seen.me.member;
-            match self.registry.masters.get(&name).is_some_and(|master| master.observers.contains(&by)) {
-                true => self
-                    .propose(Entry::Configure { name: name.clone(), settings: agreed, by, at: self.clock.wall }, out),
-                false => {
-                    self.seen.wanted.remove(&name);
-                }
-            }
-        }
-        self.sync_config();
-        self.look_now = true;
-        Next::Later(Later::Flush)
     }
 
     fn failover_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>, out: &mut Vec<Effect>) {
@@ -491,62 +339,10 @@ impl Monitor {
             self.peers.values_mut().for_each(|peer| {
                 peer.masters.remove(name);
             });
-            self.event(Level::Warning, "+reset-master", text, out);
+            self.event(Level::Warning, "+reset-master", name, text, out);
         }
         self.peers.retain(|_, peer| !peer.masters.is_empty());
         self.dirty = true;
         w.int(names.len() as i64);
-    }
-
-    fn is_down_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>) {
-        let (Some(port), Some(_)) = (number::parse_i64(ask.words[3]), number::parse_i64(ask.words[4])) else {
-            return w.error("ERR value is not an integer or out of range");
-        };
-        let addr = Addr::new(ask.text(2), u16::try_from(port).unwrap_or(0));
-        let watched = self.masters.values().find(|watched| watched.addr == addr);
-        let down = watched.and_then(|watched| watched.master()).is_some_and(|master| master.observation.is_down());
-        w.array(3);
-        w.int(i64::from(down));
-        w.bulk(b"*");
-        w.int(0);
-    }
-
-    fn info_cache_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>) {
-        let wanted: Vec<String> = (2..ask.words.len()).map(|at| ask.text(at)).collect();
-        let found: Vec<_> =
-            self.masters.values().filter(|watched| wanted.iter().any(|name| name == watched.name())).collect();
-        w.array(found.len() * 2);
-        for watched in found {
-            w.bulk(watched.name().as_bytes());
-            let nodes: Vec<_> = watched.master().into_iter().chain(watched.replicas()).collect();
-            w.array(nodes.len());
-            for node in nodes {
-                w.array(2);
-                w.int(node.info_at.map_or(0, |at| self.clock.mono.since(at).0));
-                match node.info_at {
-                    Some(_) => w.bulk(&node.info),
-                    None => w.null(),
-                }
-            }
-        }
-    }
-
-    fn config_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>) {
-        if ask.upper(2) != "GET" || ask.words.len() < 4 {
-            return w.error("ERR Only SENTINEL CONFIG GET is supported");
-        }
-        let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-        let sentinel = &self.config.sentinel;
-        let all: [(&'static str, String); 7] = [
-            ("resolve-hostnames", yes_no(sentinel.resolve_hostnames)),
-            ("announce-hostnames", yes_no(sentinel.announce_hostnames)),
-            ("announce-ip", sentinel.announce_ip.clone()),
-            ("announce-port", sentinel.announce_port.to_string()),
-            ("sentinel-user", sentinel.sentinel_user.clone()),
-            ("sentinel-pass", sentinel.sentinel_pass.clone()),
-            ("loglevel", self.config.settings.loglevel.name().to_owned()),
-        ];
-        let wants = |name: &str| ask.words[3..].iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
-        write_fields(&all.into_iter().filter(|(name, _)| wants(name)).collect(), w);
     }
 }

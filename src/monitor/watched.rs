@@ -30,6 +30,10 @@ pub struct Watched {
     pub forced: bool,
     /// The configuration epoch since which the nodes have been asked for INFO.
     pub asked_in: Option<Epoch>,
+    /// Whom IS-MASTER-DOWN-BY-ADDR was last told as this sentinel's vote.
+    pub vote: Option<(String, Epoch)>,
+    /// `-failover-abort-no-good-slave` was said, then.
+    pub stuck: Option<Millis>,
     /// SENTINEL FAILOVER was taken here, then.
     pub forced_at: Option<Millis>,
 }

@@ -119,9 +119,24 @@ async fn serve(world: &Rc<World>, client: ClientId, mut stream: TcpStream, mut m
     }
 }
 
+/// Waits while CLIENT PAUSE holds this command up.
+async fn unpaused(world: &Rc<World>, words: &[&[u8]]) {
+    loop {
+        let changed = world.pause_bell.notified();
+        let now = super::now().mono;
+        let Some(until) = world.monitor.borrow().clients.paused_until(now, words) else { return };
+        let pause = Duration::from_millis(until.since(now).0 as u64);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = changed => {}
+        }
+    }
+}
+
 /// One request, with whatever it needs from the group or the disk.
 async fn execute(world: &Rc<World>, client: ClientId, words: &[Vec<u8>], output: &mut Vec<u8>) {
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    unpaused(world, &words).await;
     let mut answered = None;
     loop {
         let ask = Ask { client, words: &words, answered: answered.take() };

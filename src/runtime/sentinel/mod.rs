@@ -15,15 +15,17 @@
 //! 3. A connection to a peer is used for one request at a time and given up when its answer is not whole
 //!    (`peers.rs`).
 //!
-//! Files in reading order: `world.rs`, `links.rs`, `machine.rs`, `peers.rs`, `keeper.rs`, `clients.rs`.
+//! Files in reading order: `world.rs`, `links.rs`, `machine.rs`, `peers.rs`, `keeper.rs`, `clients.rs`, `scripts.rs`, `address.rs`.
 //!
 //! Tests: `cargo test --test sentinel`.
 
+pub mod address;
 pub mod clients;
 pub mod keeper;
 pub mod links;
 mod machine;
 pub mod peers;
+mod scripts;
 mod world;
 
 pub use machine::{Agreement, RegistryMachine};

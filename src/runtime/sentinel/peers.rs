@@ -31,15 +31,22 @@ pub struct Dialler {
 }
 
 struct Inner {
-    pass: Option<Vec<u8>>,
+    pass: Mutex<Option<String>>,
     idle: Mutex<HashMap<String, Vec<TcpStream>>>,
     next: AtomicU64,
 }
 
 impl Dialler {
     /// `pass`: `sentinel-pass`, or `requirepass`.
-    pub fn new(pass: Option<Vec<u8>>) -> Dialler {
+    pub fn new(pass: Option<String>) -> Dialler {
+        let pass = Mutex::new(pass);
         Dialler { inner: Arc::new(Inner { pass, idle: Mutex::default(), next: AtomicU64::new(1) }) }
+    }
+
+    /// Gives this pass from now on; connections that were made with another are given up.
+    pub fn set_pass(&self, pass: Option<String>) {
+        *self.inner.pass.lock() = pass;
+        self.inner.idle.lock().clear();
     }
 
     /// An idle connection whose peer has not closed it.
@@ -60,7 +67,8 @@ impl Dialler {
         let dialled = async {
             let mut stream = TcpStream::connect(addr).await.map_err(|why| unreachable(why.to_string()))?;
             listener::prepare(&stream, 60);
-            match wire::greet(&mut stream, self.inner.pass.as_deref()).await {
+            let pass = self.inner.pass.lock().clone();
+            match wire::greet(&mut stream, pass.as_deref().map(str::as_bytes)).await {
                 Ok(_) => Ok(stream),
                 Err(WireError::Refused(why)) => Err(TransportError::Refused(why)),
                 Err(why) => Err(unreachable(why.to_string())),

@@ -2,18 +2,19 @@
 
 use super::links::{self, ToLink};
 use super::machine::Agreement;
-use super::{clients, keeper, peers};
+use super::peers::Dialler;
+use super::{address, clients, keeper, peers, scripts};
 use crate::base::Millis;
 use crate::consensus::{Group, PeerNode};
 use crate::failover::{self, Applied, Change, Entry, MemberId};
-use crate::monitor::{ClientId, Clock, Effect, Event, Level, LinkId, Monitor};
-use crate::runtime::clock;
+use crate::monitor::{ClientId, Clock, Effect, Event, JobId, Level, LinkId, Monitor};
+use crate::runtime::{self, clock, logging};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// How long a message to another sentinel may take.
 const TELL_TTL: Duration = Duration::from_millis(1000);
@@ -40,6 +41,11 @@ pub struct World {
     timer_bell: Notify,
     timer_due: Cell<Millis>,
     pub exit: Notify,
+    /// How running scripts are killed.
+    pub(super) scripts: RefCell<HashMap<JobId, oneshot::Sender<()>>>,
+    /// Rung when CLIENT PAUSE or UNPAUSE changed something.
+    pub(super) pause_bell: Notify,
+    dialler: Dialler,
 }
 
 impl World {
@@ -48,6 +54,7 @@ impl World {
         group: Group,
         agreement: Arc<Agreement>,
         founding: mpsc::Sender<Vec<failover::founding::Effect>>,
+        dialler: Dialler,
     ) -> Rc<World> {
         Rc::new(World {
             monitor: RefCell::new(monitor),
@@ -62,6 +69,9 @@ impl World {
             timer_bell: Notify::new(),
             timer_due: Cell::new(Millis::NEVER),
             exit: Notify::new(),
+            scripts: RefCell::default(),
+            pause_bell: Notify::new(),
+            dialler,
         })
     }
 
@@ -139,6 +149,28 @@ impl World {
             }
             Effect::Rewrite => {
                 self.ask_rewrite();
+            }
+            Effect::RunScript { job, argv } => {
+                let (kill, killed) = oneshot::channel();
+                self.scripts.borrow_mut().insert(job, kill);
+                tokio::task::spawn_local(scripts::run(self.clone(), job, argv, killed));
+            }
+            Effect::KillScript { job } => {
+                if let Some(kill) = self.scripts.borrow_mut().remove(&job) {
+                    let _ = kill.send(());
+                }
+            }
+            Effect::Crash => {
+                tracing::warn!("Sentinel CRASH because of SENTINEL simulate-failure");
+                std::process::exit(99);
+            }
+            Effect::PauseChanged => self.pause_bell.notify_waiters(),
+            Effect::Verbosity(level) => logging::set_verbosity(runtime::verbosity(level)),
+            Effect::PeerPass(pass) => self.dialler.set_pass(pass),
+            Effect::OwnAddress => {
+                let addr = address::own(&self.monitor.borrow().config);
+                let world = self.clone();
+                tokio::task::spawn_local(async move { world.event(Event::Moved { addr }) });
             }
             Effect::Log(level, text) => log(level, &text),
             Effect::Deliver { client, bytes } => self.deliver(client, bytes),
