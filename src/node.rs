@@ -8,7 +8,9 @@ use crate::command::{Kind, Origin, Parts, Save, Server};
 use crate::config::{Config, Role, ShutdownFlags, TitleVars, process_title};
 use crate::keyspace::Keyspace;
 use crate::runtime::process::{PidFile, Signals, Stop, daemonize, notify_ready, set_title};
-use crate::runtime::{self, Bells, StopRequest, World, clock, cron, disk, links, listener, logging, recovery, turn};
+use crate::runtime::{
+    self, Bells, StopRequest, World, clock, cron, disk, gauges, links, listener, logging, recovery, turn,
+};
 use crate::session::StreamReader;
 use crate::store::{self, Opened, Options, Store, Wakers};
 use std::io::Read;
@@ -114,7 +116,9 @@ async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
     tracing::info!("Server initialized");
     let bells = Bells::default();
-    let (server, disk) = recover(config, &bells)?;
+    let startup = gauges::allocated();
+    let (mut server, disk) = recover(config, &bells)?;
+    gauges::start(&mut server, startup);
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });
     let world = World::new(server, disk, bells);
@@ -249,6 +253,7 @@ fn new_server(config: Config, keyspace: Keyspace, stream: crate::replication::St
 fn finish(mut server: Server, store: Store, record: &store::History, bells: &Bells) -> (Server, disk::Disk) {
     let disk = disk::Disk::new(store, record.epoch, record.data_generation, bells.disk.clone());
     disk.release(&mut server);
+    server.persistence.keys_loaded = server.keyspace.dbs().map(|db| db.len()).sum();
     server.dirty = 0;
     server.stats = crate::command::Stats::default();
     (server, disk)

@@ -30,6 +30,8 @@ pub struct Stats {
     pub misses: u64,
     pub unexpected_errors: u64,
     pub errors: u64,
+    /// Ends of turns (`eventloop_cycles`).
+    pub turns: u64,
     pub reads: u64,
     pub writes: u64,
     pub output_buffer_disconnections: u64,
@@ -38,6 +40,9 @@ pub struct Stats {
     pub by_command: HashMap<SpecKey, CommandStat, RandomState>,
     pub by_error: BTreeMap<String, u64>,
     pub ops: Sampler,
+    pub turns_rate: Sampler,
+    /// CPU time of the loop's thread, in microseconds.
+    pub busy_rate: Sampler,
     pub input: Sampler,
     pub output: Sampler,
     pub repl_input: Sampler,
@@ -82,9 +87,9 @@ pub struct CommandStat {
 impl Stats {
     /// CONFIG RESETSTAT. The rates go on: they are differences of counters that start again at zero.
     pub fn reset(&mut self) {
-        let Stats { ops, input, output, repl_input, repl_output, .. } = std::mem::take(self);
-        let rates = [ops, input, output, repl_input, repl_output].map(|rate| Sampler { last: 0, ..rate });
-        [self.ops, self.input, self.output, self.repl_input, self.repl_output] = rates;
+        let Stats { ops, turns_rate, input, output, repl_input, repl_output, .. } = std::mem::take(self);
+        let rates = [ops, turns_rate, input, output, repl_input, repl_output].map(|rate| Sampler { last: 0, ..rate });
+        [self.ops, self.turns_rate, self.input, self.output, self.repl_input, self.repl_output] = rates;
     }
 
     /// Counts an error reply by its code.

@@ -58,13 +58,12 @@ pub struct PersistenceView {
     /// When the last fsync of the log ended (monotonic), and how long it took.
     pub last_fsync: Option<Millis>,
     pub last_fsync_us: u64,
-    /// Turns that found an fsync still running (`aof_delayed_fsync`).
+    /// Turns that had to wait until the log could be written (`aof_delayed_fsync`).
     pub delayed_fsyncs: u64,
     /// The log takes what it is given.
     pub log_ok: bool,
-    /// Keys that the start found in the store, and how many of them had expired.
+    /// Keys that the start found in the store.
     pub keys_loaded: u64,
-    pub keys_expired: u64,
 }
 
 impl Default for PersistenceView {
@@ -87,7 +86,6 @@ impl Default for PersistenceView {
             delayed_fsyncs: 0,
             log_ok: true,
             keys_loaded: 0,
-            keys_expired: 0,
         }
     }
 }

@@ -117,6 +117,7 @@ impl Connection {
         let bytes = buffer.filled();
         let mut server = world.server.borrow_mut();
         server.stats.net_in += bytes.len() as u64;
+        server.stats.reads += 1;
         world.tick(&mut server);
         let progress = session::input(&mut server, self.slot, bytes, &mut world.args.borrow_mut());
         let gone = server.clients.get(self.slot).is_none_or(|client| client.closing == Some(Closing::Now));

@@ -3,7 +3,7 @@
 //! Two tasks. One sleeps until the next deadline, at most 100 ms; the other serves the store's threads when they call.
 
 use super::world::World;
-use super::{clock, links, logging};
+use super::{clock, gauges, links, logging};
 use crate::base::Millis;
 use crate::command::{Closing, Kind, Server};
 use std::rc::Rc;
@@ -75,6 +75,12 @@ fn sample(server: &mut Server, elapsed: Millis) {
     stats.ops.sample(stats.commands, elapsed.0 as u64);
     stats.input.sample(stats.net_in, elapsed.0 as u64);
     stats.output.sample(stats.net_out, elapsed.0 as u64);
+    stats.repl_input.sample(stats.net_repl_in, elapsed.0 as u64);
+    stats.repl_output.sample(stats.net_repl_out, elapsed.0 as u64);
+    stats.turns_rate.sample(stats.turns, elapsed.0 as u64);
+    gauges::sample(server);
+    let busy_us = server.cpu.user_main_us + server.cpu.sys_main_us;
+    server.stats.busy_rate.sample(busy_us, elapsed.0 as u64);
 }
 
 fn every_second(world: &Rc<World>, server: &mut Server) {

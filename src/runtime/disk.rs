@@ -154,7 +154,10 @@ impl Disk {
                 self.recovered(server);
                 Appended::All
             }
-            Err(LogError::Busy) => Appended::Later,
+            Err(LogError::Busy) => {
+                server.persistence.delayed_fsyncs += 1;
+                Appended::Later
+            }
             Err(error) => {
                 self.fail(server, &error);
                 Appended::Fault

@@ -31,6 +31,7 @@ async fn close(world: &Rc<World>) {
         let appended = {
             let mut server = world.server.borrow_mut();
             clear(&mut server);
+            server.stats.turns += 1;
             world.disk.borrow_mut().append(&mut server)
         };
         match appended {

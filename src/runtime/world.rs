@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::sync::Notify;
 
-/// Bytes of output that a client may leave unread before it is closed, where no limit is configured.
+/// An output buffer that has been larger than this is given back when it is empty, in bytes.
 const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
 
 /// See the module.
@@ -125,6 +125,7 @@ impl World {
             let (bytes, how) = connection.send(&client.out[..client.cleared]);
             server.stats.net_out += bytes as u64;
             client.bytes_out += bytes as u64;
+            server.stats.writes += 1;
             sent = how;
             if bytes == client.out.len() {
                 client.out.clear();

@@ -55,13 +55,11 @@ impl Links {
     pub fn send(&mut self, server: &mut Server, connection: &Connection, client_id: u64) {
         let link = LinkId(client_id);
         let Some(out) = self.out.remove(&link) else { return };
-        let before = server.stats.net_repl_out;
         match self.push(server, connection, link, out) {
             Ok(Some(rest)) => drop(self.out.insert(link, rest)),
             Ok(None) => {}
             Err(()) => connection.end(),
         }
-        server.stats.net_out += server.stats.net_repl_out - before;
     }
 
     /// What is left; `Err` where the peer is gone.

@@ -21,7 +21,7 @@ pub const ROWS: &[Row] = &[
     Field("rdb_current_bgsave_time_sec", saving_s),
     Field("rdb_saves", |server| server.persistence.saves.to_string()),
     Field("rdb_last_cow_size", zero),
-    Field("rdb_last_load_keys_expired", |server| server.persistence.keys_expired.to_string()),
+    Field("rdb_last_load_keys_expired", zero),
     Field("rdb_last_load_keys_loaded", |server| server.persistence.keys_loaded.to_string()),
     Field("aof_enabled", |server| bit(server.config.settings.appendonly)),
     Field("aof_rewrite_in_progress", |server| bit(server.config.settings.appendonly && is_saving(server))),

@@ -61,11 +61,15 @@ pub const ROWS: &[Row] = &[
     Field("client_output_buffer_limit_disconnections", |server| server.stats.output_buffer_disconnections.to_string()),
     Field("reply_buffer_shrinks", zero),
     Field("reply_buffer_expands", zero),
-    Field("eventloop_cycles", zero),
-    Field("eventloop_duration_sum", zero),
-    Field("eventloop_duration_cmd_sum", zero),
-    Field("instantaneous_eventloop_cycles_per_sec", zero),
-    Field("instantaneous_eventloop_duration_usec", zero),
+    Field("eventloop_cycles", |server| server.stats.turns.to_string()),
+    Field("eventloop_duration_sum", |server| (server.cpu.user_main_us + server.cpu.sys_main_us).to_string()),
+    Field("eventloop_duration_cmd_sum", |server| {
+        server.stats.by_command.values().map(|stat| stat.microseconds).sum::<u64>().to_string()
+    }),
+    Field("instantaneous_eventloop_cycles_per_sec", |server| server.stats.turns_rate.rate().to_string()),
+    Field("instantaneous_eventloop_duration_usec", |server| {
+        (server.stats.busy_rate.rate() / server.stats.turns_rate.rate().max(1)).to_string()
+    }),
     Field("acl_access_denied_auth", |server| server.stats.auth_denied.to_string()),
     Field("acl_access_denied_cmd", zero),
     Field("acl_access_denied_key", zero),

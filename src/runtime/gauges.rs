@@ -1,0 +1,76 @@
+//! What INFO tells of the process and the machine: memory, CPU time, the system's name.
+//!
+//! Read once a beat, since `command/` cannot look at the machine; a figure that the system does not give stays 0.
+
+use crate::command::Server;
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use nix::sys::utsname::uname;
+use tikv_jemalloc_ctl::{epoch, stats};
+
+/// The allocator, as `mem_allocator` names it.
+const ALLOCATOR: &str = "jemalloc-5.3.0";
+
+/// What does not change while the process runs; `startup` is what was allocated before any data were read.
+pub fn start(server: &mut Server, startup: u64) {
+    if let Ok(system) = uname() {
+        let part = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+        let (name, release, machine) = (part(system.sysname()), part(system.release()), part(system.machine()));
+        server.process.os = format!("{name} {release} {machine}");
+    }
+    if let Ok(path) = std::env::current_exe() {
+        server.process.executable = path.display().to_string();
+    }
+    server.process.supervised = if std::env::var_os("NOTIFY_SOCKET").is_some() { "systemd" } else { "no" };
+    server.memory.system = total_memory();
+    server.memory.allocator = ALLOCATOR;
+    server.memory.startup = startup;
+    sample(server);
+}
+
+/// Bytes that the allocator has given out.
+pub fn allocated() -> u64 {
+    epoch::advance().and_then(|_| stats::allocated::read()).unwrap_or_default() as u64
+}
+
+/// What changes.
+pub fn sample(server: &mut Server) {
+    let memory = &mut server.memory;
+    memory.allocated = allocated();
+    memory.active = stats::active::read().unwrap_or_default() as u64;
+    memory.resident = stats::resident::read().unwrap_or_default() as u64;
+    memory.used = memory.allocated;
+    memory.peak = memory.peak.max(memory.used);
+    memory.rss = resident_set();
+    let cpu = &mut server.cpu;
+    (cpu.user_us, cpu.sys_us) = times(UsageWho::RUSAGE_SELF);
+    (cpu.user_children_us, cpu.sys_children_us) = times(UsageWho::RUSAGE_CHILDREN);
+    (cpu.user_main_us, cpu.sys_main_us) = times(UsageWho::RUSAGE_THREAD);
+}
+
+/// User and system time, in microseconds.
+fn times(who: UsageWho) -> (u64, u64) {
+    let span = |time: nix::sys::time::TimeVal| u64::try_from(time.num_microseconds()).unwrap_or_default();
+    let both = |usage: Usage| (span(usage.user_time()), span(usage.system_time()));
+    getrusage(who).map(both).unwrap_or_default()
+}
+
+/// Bytes of the process that are in memory: the second field of `/proc/self/statm`, in pages.
+fn resident_set() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or_default();
+    pages * page_bytes()
+}
+
+/// Bytes of the machine's memory: the first line of `/proc/meminfo`, in KiB.
+fn total_memory() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let first = meminfo.lines().next().unwrap_or_default();
+    let kib: u64 = first.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or_default();
+    kib * 1024
+}
+
+fn page_bytes() -> u64 {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096)
+}
