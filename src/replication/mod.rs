@@ -25,10 +25,12 @@
 //! `tests::seeds` plants twelve bugs (`planted`) and asks that every one is noticed.
 //!
 //! # What is ours beyond Redis
-//! A replica of this make says `capa rewind` and `capa former:<replid>:<end>` (every other make ignores capabilities that
-//! it does not know). A master of this make then answers a PSYNC that parted from it with `+REWIND <replid> <offset>`
-//! instead of a full copy; the replica goes back to there by its own means and asks again. Any former id is honoured up
-//! to its end, not only the last.
+//! A replica of this make says `capa former:<replid>:<end>` for each id that it left, and, where it can, `capa rewind`
+//! (every other make ignores capabilities that it does not know). So a master of this make knows where the two parted,
+//! even after the replica took an id of its own: one that holds nothing of its own resumes in part; one that does is
+//! answered `+REWIND <replid> <offset>`, goes back to there by its own means and asks again, or else takes a full copy,
+//! and the log and INFO (`last_full_resync`) tell from which offset to which its tail was thrown away. Any former id is
+//! honoured up to its end, not only the last.
 //!
 //! # Files, in reading order
 //! `history` (which ids, up to where), `backlog` (bytes in memory), `stream` (both, and what is released), `source` (the

@@ -83,9 +83,9 @@ impl Sink {
         let mut capa: Vec<Vec<u8>> = vec![b"eof".to_vec(), b"psync2".to_vec()];
         if config.rewind {
             capa.push(b"rewind".to_vec());
-            let former = stream.history().former().iter();
-            capa.extend(former.map(|former| format!("former:{}:{}", former.id, former.end).into_bytes()));
         }
+        let former = stream.history().former().iter();
+        capa.extend(former.map(|former| format!("former:{}:{}", former.id, former.end).into_bytes()));
         let mut words: Vec<&[u8]> = vec![b"REPLCONF"];
         for value in &capa {
             words.extend([b"capa".as_slice(), value]);

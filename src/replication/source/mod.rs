@@ -257,6 +257,13 @@ impl Source {
                         out.push(error("NOMASTERLINK Can't SYNC while behind the replica that asks"));
                         return;
                     }
+                    let parted = parting(&self.entry(link, ip).peer, replid, next, stream);
+                    if let Some(Parted { at, to }) = parted
+                        && to.end == at
+                        && stream.held().contains(&at)
+                    {
+                        return self.resume(now, link, at, &name, stream, out);
+                    }
                     why = reason.to_string();
                     out.push(Effect::Log(Note::notice(why.clone())));
                     if ahead {
@@ -267,7 +274,8 @@ impl Source {
                     }
                     let entry = self.entry(link, ip);
                     if entry.peer.rewind
-                        && let Some(to) = meeting_point(&entry.peer, replid, next, stream)
+                        && let Some(Parted { to, .. }) = parted
+                        && stream.held().contains(&to.end)
                     {
                         out.push(Effect::Log(Note::notice(format!(
                             "Replica {name} has diverged; telling it to go back to {}:{}.",
@@ -276,6 +284,15 @@ impl Source {
                         let bytes = format!("+REWIND {} {}\r\n", to.id, to.end).into_bytes();
                         out.push(Effect::Reply { link, bytes });
                         return;
+                    }
+                    if let Some(Parted { at, to }) = parted.filter(|parted| parted.to.end < parted.at) {
+                        let lost = format!(
+                            "Replica {name} has diverged: what it holds after offset {} up to offset {at} is not in \
+                             this history, and gives way to a full copy.",
+                            to.end
+                        );
+                        out.push(Effect::Log(Note::warning(lost.clone())));
+                        why = format!("{why}. {lost}");
                     }
                     if replid.first() != Some(&b'?') {
                         self.counts.partial_err += 1;
@@ -522,11 +539,20 @@ fn parse_former(capa: &[u8]) -> Option<Former> {
     Some(Former { id: ReplId::parse(id)?, end: Offset(end) })
 }
 
-/// The point to which a replica of our make that has diverged can go back and then resume in part.
-fn meeting_point(peer: &Peer, replid: &[u8], next: i64, stream: &Stream) -> Option<Former> {
+/// How far a replica that cannot simply continue agrees with us.
+#[derive(Clone, Copy)]
+struct Parted {
+    /// The end of what it holds.
+    at: Offset,
+    /// The last point at which it is of our history, as an id that both know. Where that is `at`, it holds nothing else:
+    /// it took an id of its own after a restart, and never a byte under it.
+    to: Former,
+}
+
+/// What is known of it from what it asks for and, where it is of our make, from its former ids.
+fn parting(peer: &Peer, replid: &[u8], next: i64, stream: &Stream) -> Option<Parted> {
     let id = ReplId::parse(replid)?;
     let at = Offset(u64::try_from(next.checked_sub(1)?).ok()?);
     let to = stream.history().meet(id, at, &peer.former, stream.released())?;
-    let forward = to.id == id && to.end == at;
-    (!forward && stream.held().contains(&to.end)).then_some(to)
+    (to.id != id || to.end < at).then_some(Parted { at, to })
 }
