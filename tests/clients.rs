@@ -3,13 +3,11 @@
 //! Their libraries, pinned in `tests/clients/`, stand in `.test-env/`, which `./test.sh` makes; a test makes what is missing.
 
 mod support;
-#[path = "seed/topology.rs"]
-mod topology;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use topology::Topology;
+use support::Topology;
 
 /// For how long a client may be refused, in seconds: a machine that runs all tests at once is slow.
 const PATIENCE_S: &str = "60";

@@ -6,13 +6,10 @@
 #[path = "seed/load.rs"]
 mod load;
 mod support;
-#[path = "seed/topology.rs"]
-mod topology;
 
-use load::{Lookups, Writer};
+use load::Writer;
 use regent::resp::Frame;
-use support::{SOON, wait_until};
-use topology::{Member, Topology, WORKS};
+use support::{Lookups, Member, SOON, Topology, WORKS, wait_until};
 
 /// The fields of `INFO replication` of Redis 7.2 for a master with two replicas, in its order.
 const MASTER_FIELDS: &[&str] = &[
@@ -156,7 +153,7 @@ fn the_walk() {
     let new = wait_promoted(&topology, old);
     let (port, third) = (topology.nodes[new].port, 3 - new);
     lookups.enough_of(port);
-    lookups.end(old, port);
+    lookups.end(&[old, port]);
     for replica in &topology.nodes[1..] {
         replica.wait_for_log("Error condition on socket for SYNC: Connection refused");
     }
@@ -251,7 +248,7 @@ fn two_nodes() {
     topology.nodes[0].kill();
     wait_named(&topology, new);
     lookups.enough_of(new);
-    lookups.end(old, new);
+    lookups.end(&[old, new]);
     topology.nodes[1].wait_for_log("Error condition on socket for SYNC: Connection refused");
     assert_eq!(topology.nodes[1].info("replication").get("role"), "master");
     assert_eq!(topology.nodes[1].text(&["GET", "k1"]), "val1");

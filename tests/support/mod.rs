@@ -7,13 +7,17 @@
 
 mod client;
 mod disk;
+mod lookups;
 mod process;
+mod topology;
 mod wait;
 
 pub use client::{Client, Info};
 pub use disk::SmallDisk;
+pub use lookups::{Lookups, master_port};
 pub use process::{Dir, Server};
-pub use wait::{SOON, wait_for, wait_until};
+pub use topology::{Member, Topology, WORKS};
+pub use wait::{ALL_ALONG, SOON, clock, wait_for, wait_until};
 
 /// A generator of numbers from a seed (splitmix64), so that a run can be told and repeated.
 pub struct Dice(pub u64);

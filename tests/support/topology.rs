@@ -1,8 +1,6 @@
 //! Copies of the shipped directories on free ports, their processes started by their own `start.sh`.
 
-#![allow(dead_code, reason = "each of the tests over it uses a part")]
-
-use crate::support::{Client, Info, wait_until};
+use super::{Client, Info, wait_until};
 use regent::resp::Frame;
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,6 +39,9 @@ pub struct Topology {
     _root: tempfile::TempDir,
 }
 
+/// Named in the environment, it leaves the directories where they are, to look into after a failure.
+const KEEP: &str = "REGENT_TEST_KEEP";
+
 /// Below the ports that the system gives to clients, and not one that another call of this process was given.
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -67,7 +68,16 @@ fn shipped(path: &str) -> String {
 impl Topology {
     /// Copies so many nodes and three sentinels; nothing runs yet.
     pub fn new(nodes: usize, down_after_ms: u32) -> Topology {
-        let root = tempfile::Builder::new().prefix("regent-seed-").tempdir().expect("a directory");
+        Topology::with(nodes, down_after_ms, "")
+    }
+
+    /// The same, with these lines behind those of each node's own.
+    pub fn with(nodes: usize, down_after_ms: u32, directives: &str) -> Topology {
+        let mut root = tempfile::Builder::new().prefix("regent-seed-").tempdir().expect("a directory");
+        if std::env::var_os(KEEP).is_some() {
+            root.disable_cleanup(true);
+            eprintln!("kept: {}", root.path().display());
+        }
         let mut ports: Vec<(String, u16)> = Vec::new();
         ports.extend((7001..=7003).map(|port: u16| (port.to_string(), free_port())));
         ports.extend((5001..=5003).map(|port: u16| (port.to_string(), free_port())));
@@ -82,6 +92,9 @@ impl Topology {
             }
             text = text.replace("myMaster 5000\n", &format!("myMaster {down_after_ms}\n"));
             text.push_str(USERS_OWN);
+            if kind == "node" {
+                text.push_str(directives);
+            }
             fs::write(dir.join(file), &text).expect("written");
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(&place).join("start.sh");
             fs::copy(&script, dir.join("start.sh")).expect("copied");
@@ -212,7 +225,8 @@ impl Member {
         }
     }
 
-    fn signal(&self, signal: i32) {
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
         // SAFETY: a plain system call on a child that has not been waited for.
         unsafe { libc::kill(self.pid() as i32, signal) };
     }
@@ -245,7 +259,8 @@ impl Member {
         fs::read_to_string(self.dir.join(self.file)).expect("a configuration file")
     }
 
-    fn try_cmd(&self, words: &[&str]) -> Option<Frame> {
+    /// A request and its reply, where it answers.
+    pub fn try_cmd(&self, words: &[&str]) -> Option<Frame> {
         Client::connect(self.port).ok()?.try_cmd(words).ok()
     }
 
@@ -283,14 +298,25 @@ impl Member {
 
     /// `SENTINEL MASTER myMaster`, where it answers.
     pub fn master_fields(&self) -> Option<BTreeMap<String, String>> {
-        let reply = self.try_cmd(&["SENTINEL", "MASTER", "myMaster"])?;
-        let words: Vec<String> = match &reply {
-            Frame::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).map(word).collect(),
-            _ => reply.items()?.iter().map(word).collect(),
-        };
-        let pairs = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
-        Some(pairs.collect()).filter(|fields: &BTreeMap<_, _>| fields.contains_key("port"))
+        fields(&self.try_cmd(&["SENTINEL", "MASTER", "myMaster"])?)
     }
+
+    /// `SENTINEL REPLICAS myMaster`, or SENTINELS.
+    pub fn listed(&self, which: &str) -> Vec<BTreeMap<String, String>> {
+        let reply = self.try_cmd(&["SENTINEL", which, "myMaster"]);
+        let items = reply.as_ref().and_then(Frame::items).unwrap_or_default();
+        items.iter().filter_map(fields).collect()
+    }
+}
+
+/// The fields of one instance.
+fn fields(reply: &Frame) -> Option<BTreeMap<String, String>> {
+    let words: Vec<String> = match reply {
+        Frame::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).map(word).collect(),
+        _ => reply.items()?.iter().map(word).collect(),
+    };
+    let pairs = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+    Some(pairs.collect()).filter(|fields: &BTreeMap<_, _>| fields.contains_key("port"))
 }
 
 fn word(frame: &Frame) -> String {

@@ -5,6 +5,15 @@ use std::time::{Duration, Instant};
 /// A deadline for what takes well under a second on an idle machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// Longer than any test.
+pub const ALL_ALONG: Duration = Duration::from_secs(3600);
+
+/// A clock to measure spans with.
+#[expect(clippy::disallowed_methods, reason = "what a test tells of another process' speed is measured in real time")]
+pub fn clock() -> Instant {
+    Instant::now()
+}
+
 /// Waits until the condition holds; panics with `what` when the deadline is over.
 #[track_caller]
 pub fn wait_until(what: &str, deadline: Duration, mut holds: impl FnMut() -> bool) {
