@@ -136,6 +136,26 @@ fn an_old_master_with_a_tail_of_its_own_takes_a_copy() {
     assert_eq!(served(&promoted).0, 1);
 }
 
+// The new keyspace counts its spaces and pages from zero again: pages of an older checkpoint with higher numbers stayed
+// in the new one, and the next start refused the store ("space 0 has 5 pages where the manifest says 3").
+#[test]
+fn a_full_copy_leaves_nothing_of_an_older_checkpoint() {
+    let master = Server::node(FAST);
+    write(&master, 0, 20);
+    let mut replica = Server::node(FAST);
+    replica.ok("DEBUG POPULATE 20000");
+    replica.save();
+    replica.follow(&master);
+    same(&master, &replica);
+    replica.set("replicaof", &format!("127.0.0.1 {}", master.port));
+    replica.crash();
+    same(&master, &replica);
+    replica.save();
+    replica.crash();
+    same(&master, &replica);
+    assert_eq!(served(&master), (1, 2));
+}
+
 #[test]
 fn replicas_of_replicas() {
     let mut master = Server::node(FAST);

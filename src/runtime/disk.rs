@@ -375,7 +375,10 @@ impl Disk {
 
     fn begin(&mut self, server: &mut Server) {
         let waiting = self.wanted.take().unwrap_or_default();
-        let ticket = self.store.checkpoint().begin();
+        let ticket = match &self.adopting {
+            None => self.store.checkpoint().begin(),
+            Some(_) => self.store.checkpoint().begin_anew(),
+        };
         let manifest = server.keyspace.checkpoint_begin();
         let state = self.adopting.clone().unwrap_or_else(|| State {
             offset: server.stream.end(),

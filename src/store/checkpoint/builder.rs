@@ -176,6 +176,19 @@ impl Builder {
         Ok(())
     }
 
+    /// Begins a checkpoint that holds nothing of the current one: another keyspace has taken its place, whose numbers of
+    /// spaces, pages and blobs have nothing to do with those.
+    pub fn begin_anew(&mut self) -> Result<(), StoreError> {
+        self.begin()?;
+        let Some(building) = &mut self.building else { return Err(StoreError::Aborted) };
+        let Contents { pages, blobs } = std::mem::take(&mut building.contents);
+        let places = pages.into_iter().map(|(id, old)| (Place::Page(id), old));
+        for (place, old) in places.chain(blobs.into_iter().map(|(id, old)| (Place::Blob(id), old))) {
+            building.discard(place, Some(old), 0);
+        }
+        Ok(())
+    }
+
     /// Puts a page or blob.
     pub fn put(&mut self, place: Place, bytes: &[u8]) -> Result<(), StoreError> {
         let Some(building) = &mut self.building else { return Err(StoreError::Aborted) };

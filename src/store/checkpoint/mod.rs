@@ -10,7 +10,9 @@
 //! 3. The log is synced up to C before a checkpoint at C becomes current.
 //! 4. No value in sled is larger than a part of 7 KiB, so that no leaf becomes a file of its own, which sled would not
 //!    sync (`torture::sled_makes_no_files_of_its_own`); every batch is followed by a flush (asserted by the double).
-//! 5. A page that does not match its checksum is a named fault, never returned.
+//! 5. A checkpoint of another keyspace (a full copy's) holds nothing of the one before (`a_crash_at_every_step`;
+//!    `tests/replication.rs`, `a_full_copy_leaves_nothing_of_an_older_checkpoint`).
+//! 6. A page that does not match its checksum is a named fault, never returned.
 //!
 //! Files in reading order: `pages` (the database behind a trait, and sled), `manifest` (what is stored), `builder` (the
 //! steps), this one (the queue and the thread), `reading` (recovery), `memory` (the double of the tests).
@@ -91,6 +93,7 @@ pub struct CheckpointInfo {
 
 enum Job {
     Begin(u64),
+    BeginAnew(u64),
     Put(Place, Vec<u8>),
     PutShared(Place, Arc<Vec<u8>>),
     Drop(Place),
@@ -169,6 +172,13 @@ impl Checkpoint {
     pub fn begin(&mut self) -> u64 {
         self.tickets += 1;
         self.queue.push(Job::Begin(self.tickets));
+        self.tickets
+    }
+
+    /// The same for one that holds nothing of the checkpoint before it: another keyspace has taken its place.
+    pub fn begin_anew(&mut self) -> u64 {
+        self.tickets += 1;
+        self.queue.push(Job::BeginAnew(self.tickets));
         self.tickets
     }
 
@@ -354,9 +364,12 @@ impl Worker {
     fn run(&mut self, job: Job) -> Result<(), StoreError> {
         match job {
             Job::Begin(ticket) => {
-                self.ticket = Some((ticket, now()));
-                self.queue.state.lock().info.running = true;
+                self.begun(ticket);
                 self.builder.begin()
+            }
+            Job::BeginAnew(ticket) => {
+                self.begun(ticket);
+                self.builder.begin_anew()
             }
             Job::Abort => {
                 self.ticket = None;
@@ -376,6 +389,11 @@ impl Worker {
             Job::DropSpace(space) => self.builder.drop_space(space),
             Job::Commit(manifest, sync) => self.commit(*manifest, sync),
         }
+    }
+
+    fn begun(&mut self, ticket: u64) {
+        self.ticket = Some((ticket, now()));
+        self.queue.state.lock().info.running = true;
     }
 
     fn commit(&mut self, manifest: Manifest, sync: Option<SyncHandle>) -> Result<(), StoreError> {

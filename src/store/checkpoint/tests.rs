@@ -50,7 +50,12 @@ fn read(pages: &MemoryPages) -> Option<(u64, Image)> {
 
 /// One checkpoint of random changes; the image is changed even if the checkpoint fails.
 fn checkpoint(builder: &mut Builder, image: &mut Image, offset: u64, luck: &mut Luck) -> Result<(), StoreError> {
-    builder.begin()?;
+    if luck.below(6) == 0 {
+        builder.begin_anew()?;
+        *image = Image::default();
+    } else {
+        builder.begin()?;
+    }
     for _ in 0..6 {
         let id = (luck.below(3) as u32, luck.below(6) as u64);
         let length = [0, 10, 7168, 7169, 64_000, 200_000][luck.below(6)];
