@@ -6,7 +6,7 @@
 
 mod support;
 
-use support::{Make, Server, ask, fill};
+use support::{Make, Server, fill};
 
 fn main() {
     println!("{:<8} {:>12} {:>12} {:>12} {:>14}", "", "empty MB", "1M keys MB", "4M keys MB", "slope B/key");
@@ -23,15 +23,17 @@ fn main() {
     }
 }
 
-/// The memory once background work (a rewrite, a checkpoint) is over.
+/// The memory once background work (a rewrite, a checkpoint) is over, and the allocator has given back what it will.
 fn settled(server: &Server) -> u64 {
-    for _ in 0..600 {
+    let mut last = u64::MAX;
+    for _ in 0..60 {
+        std::thread::sleep(std::time::Duration::from_secs(2));
         let busy = ["aof_rewrite_in_progress", "rdb_bgsave_in_progress"].iter().any(|field| server.info(field) == "1");
-        if !busy {
+        let rss = server.rss();
+        if !busy && rss.abs_diff(last) < last / 1000 {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        last = rss;
     }
-    let _ = ask(server.port, &["PING"]);
     server.rss()
 }

@@ -10,7 +10,7 @@ use super::manifest::{
     Contents, Current, Loaded, Manifest, PART_BYTES, Piece, PieceId, UNSWEPT, chunk_key, current_row, load,
     manifest_rows, part_key, part_of_key, piece,
 };
-use super::pages::{Op, Pages, Table};
+use super::pages::{Op, Pages, Table, free_closed};
 use crate::store::error::StoreError;
 use crate::store::log::SyncHandle;
 use std::collections::BTreeMap;
@@ -148,6 +148,7 @@ impl Builder {
         if self.building.is_none() && self.garbage.is_empty() {
             self.pages = None;
             self.contents = Contents::default();
+            free_closed();
         }
     }
 

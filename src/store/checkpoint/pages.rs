@@ -59,6 +59,10 @@ pub trait Pages: Send + Sync {
     fn dir(&self) -> &Path;
 }
 
+/// Rounds of collection behind a close. One frees up to eight bags of 64 objects, or lets the epoch go on; a round that
+/// finds nothing takes well under a microsecond.
+const COLLECTIONS: usize = 10_000;
+
 /// sled, held to the rules that its measurements dictate: one writing thread, a flush after every batch, the file synced
 /// by a descriptor of our own (sled's flush starts the writes and waits for them, but is no barrier), a small cache.
 pub struct Sled {
@@ -110,6 +114,14 @@ fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
 #[expect(clippy::disallowed_methods, reason = "sled tells nobody when its lock is free; only a reopen waits here")]
 fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Frees what closed databases have left: sled hands what it replaces to crossbeam's collector, which works a little
+/// each time that a database is used, and after the last use never (60 MB after 4M keys).
+pub fn free_closed() {
+    for _ in 0..COLLECTIONS {
+        crossbeam_epoch::pin().flush();
+    }
 }
 
 /// Runs what may panic inside sled; the panic's words as an error.
