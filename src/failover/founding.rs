@@ -640,4 +640,63 @@ mod tests {
         let effects = all[1].step(Millis(3), Event::Heard(named));
         assert!(effects.contains(&Effect::Found(charter)), "one that is named begins: {effects:?}");
     }
+
+    // Whether one that began Raft for a charter could be sent to join another group: its log would have to be given up.
+    // It cannot, whatever letters come in whatever order: only a member begins, and a member stays one.
+    #[test]
+    fn one_that_founded_never_joins_another() {
+        let mut seed = 7u64;
+        let mut luck = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        let mut founded = 0;
+        for _ in 0..300 {
+            let mut one = fresh(1, 2);
+            let charter = |group: u64, members: &[u8]| Charter {
+                group: GroupId(u128::from(group)),
+                members: members.iter().map(|n| (u64::from(*n), peer(*n))).collect(),
+            };
+            let mut begun: Option<GroupId> = None;
+            for step in 0..60 {
+                let from = peer(2 + luck(3) as u8);
+                let group = (luck(4) == 0).then(|| GroupId(50 + u128::from(luck(2))));
+                let ballot = Ballot { number: luck(5), founder: 1 + luck(4) };
+                let named = charter(50 + luck(2), if luck(2) == 0 { &[1, 2, 3] } else { &[2, 3, 4] });
+                let event = match luck(9) {
+                    0 => Event::Hello { runid: from.runid, addr: from.addr },
+                    1 => Event::Joined { group: GroupId(50) },
+                    2 | 3 => Event::Tick,
+                    kind => {
+                        let via = from.addr.clone();
+                        let body = match kind {
+                            4 => Body::Belongs { group: named.group, via, charter: (luck(2) == 0).then_some(named) },
+                            5 => Body::Prepare { ballot },
+                            6 => Body::Store { ballot, charter: named },
+                            7 => Body::Promised { ballot, stored: None },
+                            _ => Body::Stored { ballot },
+                        };
+                        Event::Heard(Letter { from, group, body })
+                    }
+                };
+                // `Joined` answers a `Join` of this sentinel alone.
+                if matches!(event, Event::Joined { .. }) && !matches!(one.state, State::Joining { .. }) {
+                    continue;
+                }
+                for effect in one.step(Millis(step * 700), event) {
+                    match effect {
+                        Effect::Found(charter) => {
+                            assert!(begun.is_none_or(|group| group == charter.group), "founded twice");
+                            begun = Some(charter.group);
+                        }
+                        Effect::Join { .. } => assert_eq!(begun, None, "sent away from its own group"),
+                        _ => {}
+                    }
+                }
+                assert!(begun.is_none() || one.group() == begun, "it left its group");
+            }
+            founded += usize::from(begun.is_some());
+        }
+        assert!(founded > 50, "{founded} of 300 founded at all");
+    }
 }

@@ -3,7 +3,11 @@
 use super::event::{Effect, Level};
 use super::instance::{Instance, Reconf};
 use super::monitor::{Monitor, look_pause};
+use crate::base::Millis;
 use crate::failover::{self, Alarm, Applied, Change, Entry, Move, Order};
+
+/// How long SENTINEL FAILOVER may take to become a pick of the group.
+const FORCED_PATIENCE_MS: Millis = Millis(5_000);
 
 impl Monitor {
     /// Asks what is to be done now, and does it.
@@ -20,6 +24,7 @@ impl Monitor {
         self.seen.notice(&self.registry, now);
         self.judge_odown(out);
         self.tell_of_stuck(out);
+        self.end_forced(out);
         self.name_replicas(out);
         self.seen.raft.changing = self.changing || now < self.change_not_before;
         let moves = self.wise_moves();
@@ -51,11 +56,17 @@ impl Monitor {
     }
 
     fn wise_moves(&self) -> Vec<Move> {
-        // Before the log is replayed to its end the registry is of another time.
+        let mut moves = failover::moves(&self.registry, &self.seen, self.clock.mono, self.clock.wall);
+        // Before the log is replayed to its end the registry is of another time; but the group has to know where this
+        // sentinel is now, or the rest of the log may never come.
         if !self.caught_up {
-            return Vec::new();
+            moves.retain(|what| matches!(what, Move::Propose(Entry::Join { .. })));
         }
-        failover::moves(&self.registry, &self.seen, self.clock.mono, self.clock.wall)
+        moves.retain(|what| match what {
+            Move::Order { name, .. } | Move::Propose(Entry::Picked { name, .. }) => !self.is_contested(name),
+            _ => true,
+        });
+        moves
     }
 
     fn known_nodes(&self) -> Vec<(String, failover::Addr)> {
@@ -199,6 +210,25 @@ impl Monitor {
             node.reconf = Some(reconf);
         }
         self.event(Level::Notice, channel, name, text, out);
+    }
+
+    /// SENTINEL FAILOVER that has come to nothing: its flag would otherwise answer `-INPROG` for good.
+    fn end_forced(&mut self, out: &mut Vec<Effect>) {
+        let now = self.clock.mono;
+        let mut ended = Vec::new();
+        for (name, watched) in &self.masters {
+            let Some(seen) = self.seen.masters.get_mut(name) else { continue };
+            let patience = FORCED_PATIENCE_MS.min(watched.config.failover_timeout);
+            if seen.forced.is_some_and(|at| now.since(at) > patience) {
+                seen.forced = None;
+                let nobody = failover::may_force(&self.registry, &self.seen, name, now).is_err();
+                let channel = if nobody { "-failover-abort-no-good-slave" } else { "-failover-abort-not-elected" };
+                ended.push((name.clone(), channel, watched.describe(&watched.addr)));
+            }
+        }
+        for (name, channel, text) in ended {
+            self.event(Level::Warning, channel, &name, text, out);
+        }
     }
 
     /// A master that is down, and nobody to take its place: told once in a failover-timeout.

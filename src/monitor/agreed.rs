@@ -183,6 +183,19 @@ impl Monitor {
                 self.log(Level::Warning, format!("the failover of {name} was given up: {why}"), out);
                 self.event(Level::Warning, "-failover-abort-slave-timeout", name, text, out);
             }
+            Agreed::MemberJoined { member, runid, addr } => {
+                self.log(
+                    Level::Notice,
+                    format!("sentinel {runid} at {addr} joined the group as member {member:x}"),
+                    out,
+                );
+            }
+            Agreed::MemberMoved { runid, from, to, .. } => {
+                self.log(Level::Notice, format!("sentinel {runid} of the group moved from {from} to {to}"), out);
+            }
+            Agreed::MemberLeft { member, runid, addr } => {
+                self.log(Level::Notice, format!("sentinel {runid} at {addr}, member {member:x}, left the group"), out);
+            }
             Agreed::TakenOver { name, executor, .. } => {
                 let text = format!("the failover of {name} is taken over by member {executor:x}");
                 self.log(Level::Notice, text, out);

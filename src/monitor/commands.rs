@@ -55,7 +55,7 @@ impl Monitor {
 
     /// Executes a request; its reply is appended to `reply`.
     pub fn request(&mut self, clock: Clock, ask: &Ask<'_>, reply: &mut Vec<u8>, out: &mut Vec<Effect>) -> Next {
-        self.clock = clock;
+        self.wake(clock, out);
         let Some(client) = self.clients.all.get_mut(&ask.client) else { return Next::Done };
         client.last = clock.mono.0;
         let at = reply.len();

@@ -1,5 +1,6 @@
 //! What happens to a sentinel, and what it wants done.
 
+use super::peers::Unanswered;
 use super::scripts::{Ended, JobId};
 use crate::base::{Millis, RunId};
 use crate::config::LogLevel;
@@ -62,11 +63,11 @@ pub enum Event {
     MemberChanged {
         outcome: Result<(), String>,
     },
-    /// A peer's answer to `Effect::Tell`, asked at `asked`; `None`: it did not answer.
+    /// A peer's answer to `Effect::Tell`, asked at `asked`.
     Told {
         runid: RunId,
         asked: Millis,
-        answer: Option<Vec<u8>>,
+        answer: Result<Vec<u8>, Unanswered>,
     },
     /// The group took this sentinel in.
     Joined {
@@ -154,6 +155,11 @@ pub enum Effect {
     Crash,
     /// CLIENT PAUSE or UNPAUSE.
     PauseChanged,
+    /// Another sentinel said where it is: it is dialled there from now on.
+    PeerAt {
+        runid: RunId,
+        addr: Addr,
+    },
     /// SENTINEL CONFIG SET loglevel.
     Verbosity(LogLevel),
     /// The pass that this sentinel gives to others is another one.

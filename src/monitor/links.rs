@@ -17,6 +17,9 @@ use crate::resp::{self, Frame};
 /// The channel by which sentinels find each other.
 pub const HELLO_CHANNEL: &str = "__sentinel__:hello";
 
+/// What an order takes on its link: a transaction of six commands, and INFO.
+const ORDER_COMMANDS: usize = 7;
+
 type Words = Vec<Vec<u8>>;
 
 impl Monitor {
@@ -168,7 +171,8 @@ impl Monitor {
         };
         let now = self.clock.mono;
         let Some(node) = self.instance(name, addr) else { return };
-        if node.command.conn.is_none() {
+        // The whole of it or nothing: half a transaction would be worse than a later one.
+        if node.command.conn.is_none() || node.command.pending.len() + ORDER_COMMANDS > PENDING_MAX {
             return;
         }
         node.queue_error = None;
@@ -345,7 +349,8 @@ impl Monitor {
     pub(super) fn hello(&mut self, payload: &[u8], out: &mut Vec<Effect>) {
         let Some(hello) = Hello::parse(payload) else { return };
         if hello.runid != self.seen.me.runid && self.masters.contains_key(&hello.name) {
-            self.meet(&hello.name, hello.runid, hello.addr, out);
+            self.meet(&hello.name, hello.runid, hello.addr.clone(), out);
+            self.said(hello.runid, hello.addr, out);
         }
     }
 

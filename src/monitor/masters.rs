@@ -134,6 +134,9 @@ impl Monitor {
             asking: false,
             again: false,
             hello_at: now,
+            said: None,
+            trouble: None,
+            foreign_at: None,
             masters: BTreeSet::new(),
         });
         peer.hello_at = now;

@@ -55,5 +55,5 @@ pub use commands::{Ask, Next};
 pub use config_commands::{ANNOUNCE_HOSTNAMES, SENTINEL_USER, peer_pass};
 pub use event::{Answered, Effect, Event, Heard, Later, Level, LinkId, LinkKind};
 pub use monitor::{Clock, Identity, Monitor};
-pub use peers::{PeerAnswer, PeerMessage};
+pub use peers::{PeerAnswer, PeerMessage, Unanswered};
 pub use scripts::{Ended, JobId};

@@ -12,7 +12,7 @@ use crate::base::{Epoch, Millis, RunId};
 use crate::config::{Config, KnownReplica, KnownSentinel, Lookup};
 use crate::failover::facts::{MasterLink, Role};
 use crate::failover::founding::{self, Founding, HELLO_PERIOD_MS, Peer, Rules, SETTLE_MS, Saved};
-use crate::failover::observation::{self, Pulse};
+use crate::failover::observation::{self, Pulse, STALL_MS};
 use crate::failover::{self, Addr, GroupId, LOOK_MS, Me, Registry, Seen};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -147,7 +147,7 @@ impl Monitor {
 
     /// Takes in what happened.
     pub fn step(&mut self, clock: Clock, event: Event, out: &mut Vec<Effect>) {
-        self.clock = clock;
+        self.wake(clock, out);
         match event {
             Event::Tick => self.tick(out),
             Event::LinkUp { link, conn } => self.link_up(link, conn, out),
@@ -223,18 +223,37 @@ impl Monitor {
         }
     }
 
+    /// What every entrance begins with. After a pause of this process whatever was taken in first would otherwise be
+    /// held against nodes that were fine, or count opinions that lay in the sockets.
+    pub(super) fn wake(&mut self, clock: Clock, out: &mut Vec<Effect>) {
+        self.clock = clock;
+        if clock.mono.since(self.pulse_due) > STALL_MS {
+            self.beat(out);
+        }
+    }
+
+    fn beat(&mut self, out: &mut Vec<Effect>) {
+        let now = self.clock.mono;
+        let before = self.pulse.tilt_since().is_some();
+        if self.pulse.tick(now, self.pulse_due) {
+            self.seen.stalled(now);
+            let nodes = self.masters.values_mut().flat_map(|watched| watched.nodes.values_mut());
+            let all = nodes.map(|node| &mut node.observation);
+            for observation in all.chain(self.peers.values_mut().map(|peer| &mut peer.observation)) {
+                observation.step(now, observation::Event::Stalled);
+            }
+            self.event(Level::Warning, "+tilt", "", "#tilt mode entered".to_owned(), out);
+            self.log(Level::Warning, "this process stood still; silences are counted anew".to_owned(), out);
+        } else if before && self.pulse.tilt_since().is_none() {
+            self.event(Level::Warning, "-tilt", "", "#tilt mode exited".to_owned(), out);
+        }
+        self.pulse_due = now + PULSE_MS;
+    }
+
     fn tick(&mut self, out: &mut Vec<Effect>) {
         let now = self.clock.mono;
         if now >= self.pulse_due {
-            if self.pulse.tick(now, self.pulse_due) {
-                for watched in self.masters.values_mut() {
-                    for node in watched.nodes.values_mut() {
-                        node.observation.step(now, observation::Event::Stalled);
-                    }
-                }
-                self.log(Level::Warning, "this process stood still; silences are counted anew".to_owned(), out);
-            }
-            self.pulse_due = now + PULSE_MS;
+            self.beat(out);
         }
         if now >= self.founding_due {
             let bound = self.founding.group().is_some();
@@ -247,6 +266,7 @@ impl Monitor {
         if now >= self.tell_due {
             self.tell_due = now + self.periods.ask;
             self.tell_now = true;
+            self.knock(out);
         }
         let names: Vec<String> = self.masters.keys().cloned().collect();
         for name in names {

@@ -36,6 +36,18 @@ pub enum PeerAnswer {
     NotNow,
 }
 
+/// Why another sentinel did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Not reached, or not in time.
+    Silent,
+    WrongPass,
+    /// It belongs to this other group.
+    Foreign {
+        group: String,
+    },
+}
+
 /// Another sentinel, as it is seen from here.
 #[derive(Clone, Debug)]
 pub struct PeerSeen {
@@ -48,6 +60,12 @@ pub struct PeerSeen {
     /// Another is to follow it.
     pub again: bool,
     pub hello_at: Millis,
+    /// Where it said itself that it is.
+    pub said: Option<Addr>,
+    /// Why it did not answer last, where that was told to people.
+    pub trouble: Option<Unanswered>,
+    /// When it last said that it belongs to another group.
+    pub foreign_at: Option<Millis>,
     /// The masters that it watches too.
     pub masters: BTreeSet<String>,
 }

@@ -111,3 +111,51 @@ fn a_hello_makes_a_sentinel_known_and_follows_it_to_another_port() {
     let master = bench.ask(&["sentinel", "master", "m"]);
     assert_eq!(text(&master.items().unwrap()[33]), "1");
 }
+
+// A sentinel that was stopped for ten seconds woke to sockets full of news of before: what it read first was held against
+// nodes and sentinels that were fine.
+#[test]
+fn a_pause_of_this_process_is_noticed_before_anything_is_read() {
+    let mut bench = Bench::new(&format!("sentinel known-sentinel m 10.0.0.8 5002 {}\n", "2".repeat(40)));
+    bench.up(7001);
+    bench.answer(7001, &master_info(&[]));
+    bench.pass(2500);
+    bench.log();
+    bench.now = 12_500;
+    // Not the tick: a client is served first.
+    assert_eq!(bench.say("ping"), "PONG");
+    assert_eq!(bench.log()[0], "+tilt #tilt mode entered");
+    bench.step(Event::Tick);
+    bench.pass(12_500 + 4_900);
+    let log = bench.log();
+    assert!(!log.iter().any(|line| line.contains("+sdown")), "{log:?}");
+    assert!(bench.say("info sentinel").contains("sentinel_tilt:1\r\n"));
+    bench.pass(12_500 + 31_000);
+    let log = bench.log();
+    assert!(
+        log.contains(&"-tilt #tilt mode exited".to_owned()) && log.iter().any(|line| line.starts_with("+sdown master"))
+    );
+}
+
+#[test]
+fn a_sentinel_that_refuses_is_told_of_once_and_a_foreign_one_stops_orders() {
+    use crate::monitor::Unanswered;
+    let other = "2".repeat(40);
+    let mut bench = Bench::new(&format!("sentinel known-sentinel m 10.0.0.8 5002 {other}\n"));
+    let runid = RunId::parse(other.as_bytes()).unwrap();
+    bench.log();
+    let say = |bench: &mut Bench, why: Unanswered| {
+        let asked = Millis(bench.now);
+        bench.step(Event::Told { runid, asked, answer: Err(why) });
+        bench.log().into_iter().filter(|line| line.contains("10.0.0.8:5002")).count()
+    };
+    assert_eq!(say(&mut bench, Unanswered::WrongPass), 1);
+    assert_eq!(say(&mut bench, Unanswered::WrongPass), 0, "once");
+    assert!(!bench.monitor.is_contested("m"));
+    assert_eq!(say(&mut bench, Unanswered::Foreign { group: "ab".into() }), 1);
+    assert!(bench.monitor.is_contested("m"));
+    assert_eq!(say(&mut bench, Unanswered::Silent), 0);
+    bench.now += 10_001;
+    bench.say("ping");
+    assert!(!bench.monitor.is_contested("m"), "not for longer than it is there");
+}

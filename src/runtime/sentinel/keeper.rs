@@ -11,6 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// Between two looks at the members' addresses.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long a letter about founding may take.
 const LETTER_TTL: Duration = Duration::from_millis(1000);
 /// How long the question to be taken in may take: an entry is agreed in it.
@@ -25,12 +27,18 @@ pub fn wire_id(group: GroupId) -> base::GroupId {
     base::GroupId::from_random(bytes)
 }
 
-/// Carries out what the founding protocol wants, in its order.
+/// The same for people: as `INFO` shows it.
+pub fn shown_id(group: base::GroupId) -> String {
+    group.to_string().chars().take(32).collect()
+}
+
+/// Carries out what the founding protocol wants, in its order. After a disk that refused nothing is told any more: what
+/// this sentinel holds of its promises then is not what a restart would find.
 pub async fn found(world: Rc<World>, mut wishes: mpsc::Receiver<Vec<Effect>>) {
     while let Some(effects) = wishes.recv().await {
         for effect in effects {
             if !carry_out(&world, effect).await {
-                break;
+                return;
             }
         }
     }
@@ -140,6 +148,26 @@ pub async fn follow_view(world: Rc<World>) {
         }
         if view.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// A leader's: Raft dials members where the registry has them.
+pub async fn mend_addresses(world: Rc<World>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if !world.group.is_leader() {
+            continue;
+        }
+        let view = world.group.view();
+        for (member, addr, run_id) in world.agreement.members() {
+            let known = view.voters.get(&member).or_else(|| view.learners.get(&member));
+            if known.is_some_and(|node| node.addr != addr) {
+                match world.group.update_address(member, PeerNode { addr: addr.clone(), run_id }).await {
+                    Ok(_) => tracing::info!("member {member:x} of the group is reached at {addr} now"),
+                    Err(why) => tracing::debug!("the address of member {member:x} did not change: {why}"),
+                }
+            }
         }
     }
 }

@@ -45,6 +45,8 @@ pub async fn run(
     mut queue: mpsc::Receiver<ToLink>,
 ) {
     let mut pause = PAUSE;
+    // The last complaint of the node about the greeting: each is told once, not at every connection.
+    let mut told = None;
     for conn in 1.. {
         let stream = tokio::select! {
             stream = connect(&addr) => stream,
@@ -56,7 +58,7 @@ pub async fn run(
         };
         if let Ok(stream) = stream {
             let lived = tokio::time::Instant::now();
-            let ended = serve(&world, link, conn, kind, &addr, &greeting, stream, &mut queue).await;
+            let ended = serve(&world, link, conn, kind, &addr, &greeting, stream, &mut queue, &mut told).await;
             world.event(Event::LinkDown { link });
             match ended {
                 Ended::Closed => return,
@@ -104,6 +106,7 @@ async fn serve(
     greeting: &[Vec<Vec<u8>>],
     mut stream: TcpStream,
     queue: &mut mpsc::Receiver<ToLink>,
+    told: &mut Option<String>,
 ) -> Ended {
     let mut bytes = Vec::new();
     greeting.iter().for_each(|words| resp::command(words, &mut bytes));
@@ -141,7 +144,14 @@ async fn serve(
                     if own_replies > 0 {
                         own_replies -= 1;
                         if let Some(why) = frame.error() {
-                            tracing::debug!("{addr} ({kind:?} link) answered: {why}");
+                            // The last command of a greeting is CLIENT SETNAME; before it stands AUTH, if at all.
+                            let what = if own_replies == 0 { "CLIENT SETNAME" } else { "AUTH" };
+                            if told.as_deref() != Some(why) {
+                                tracing::warn!("{addr} answered {what} on the {kind:?} link: {why}");
+                                *told = Some(why.to_owned());
+                            }
+                        } else if own_replies == 0 {
+                            *told = None;
                         }
                     } else {
                         world.event(Event::Reply { link, conn, frame });

@@ -1,7 +1,8 @@
 //! The registry as the group's machine, shared with the loop.
 
+use crate::base::RunId;
 use crate::consensus::Machine;
-use crate::failover::{self, Applied, Entry, Event, GroupId, Registry, Stale};
+use crate::failover::{self, Applied, Entry, Event, GroupId, MemberId, Registry, Stale, Standing};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,6 +38,13 @@ impl Agreement {
         state.registry.group = group;
         state.fresh = true;
         self.bell.notify_one();
+    }
+
+    /// The members that are to stay: id, address, run id.
+    pub fn members(&self) -> Vec<(MemberId, String, RunId)> {
+        let state = self.state.lock();
+        let here = state.registry.members.iter().filter(|(_, member)| member.standing == Standing::Here);
+        here.map(|(id, member)| (*id, member.addr.to_string(), member.runid)).collect()
     }
 
     /// What is new since the last call.

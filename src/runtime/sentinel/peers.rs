@@ -4,9 +4,11 @@
 //! its connection along, and an answer that ends the connection does too, so nobody reads another one's answer.
 
 use super::World;
-use crate::base::GroupId;
+use crate::base::limits::GROUP_MEMBERS_MAX;
+use crate::base::{GroupId, Millis, RunId};
 use crate::consensus::wire::{self, WireError};
 use crate::consensus::{PeerHandler, PeerNode, PeerRequest, PeerResponse, RaftId, Transport, TransportError};
+use crate::failover::Applied;
 use crate::monitor::Heard;
 use crate::runtime::listener;
 use futures::future::BoxFuture;
@@ -21,6 +23,10 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Idle connections kept to one peer.
 const IDLE_MAX: usize = 8;
+/// A sentinel that tries again and again with a wrong pass is told of in the log this often.
+const REFUSED_PAUSE_MS: Millis = Millis(10_000);
+/// Addresses for which that is remembered.
+const REFUSED_MAX: usize = 1024;
 /// Questions of peers that wait for the loop.
 pub const ASKS_MAX: usize = 256;
 
@@ -32,6 +38,9 @@ pub struct Dialler {
 
 struct Inner {
     pass: Mutex<Option<String>>,
+    /// Where each sentinel said that it is. Raft keeps the address with which it began to talk to a member, and what is
+    /// agreed may be as old: an address is only where one dials, ids and the pass decide.
+    book: Mutex<HashMap<RunId, String>>,
     idle: Mutex<HashMap<String, Vec<TcpStream>>>,
     next: AtomicU64,
 }
@@ -40,7 +49,16 @@ impl Dialler {
     /// `pass`: `sentinel-pass`, or `requirepass`.
     pub fn new(pass: Option<String>) -> Dialler {
         let pass = Mutex::new(pass);
-        Dialler { inner: Arc::new(Inner { pass, idle: Mutex::default(), next: AtomicU64::new(1) }) }
+        let (book, idle) = Default::default();
+        Dialler { inner: Arc::new(Inner { pass, book, idle, next: AtomicU64::new(1) }) }
+    }
+
+    /// A sentinel said where it is.
+    pub fn learn(&self, runid: RunId, addr: String) {
+        let mut book = self.inner.book.lock();
+        if book.len() < GROUP_MEMBERS_MAX * 2 || book.contains_key(&runid) {
+            book.insert(runid, addr);
+        }
     }
 
     /// Gives this pass from now on; connections that were made with another are given up.
@@ -82,21 +100,22 @@ impl Dialler {
 
 impl Transport for Dialler {
     async fn call(&self, to: &PeerNode, request: PeerRequest, ttl: Duration) -> Result<PeerResponse, TransportError> {
-        let mut stream = match self.idle(&to.addr) {
+        let addr = self.inner.book.lock().get(&to.run_id).unwrap_or(&to.addr).clone();
+        let mut stream = match self.idle(&addr) {
             Some(stream) => stream,
-            None => self.dial(&to.addr, ttl).await?,
+            None => self.dial(&addr, ttl).await?,
         };
         let id = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let called = tokio::time::timeout(ttl, wire::call(&mut stream, id, &request)).await;
         let response = match called {
             Ok(Ok(response)) => response,
-            Ok(Err(why)) => return Err(TransportError::Broken(format!("{}: {why}", to.addr))),
-            Err(_) => return Err(TransportError::Broken(format!("{}: no answer in time", to.addr))),
+            Ok(Err(why)) => return Err(TransportError::Broken(format!("{addr}: {why}"))),
+            Err(_) => return Err(TransportError::Broken(format!("{addr}: no answer in time"))),
         };
         let ends = matches!(&response, PeerResponse::Refused(why) if why.ends_connection());
         if !ends {
             let mut idle = self.inner.idle.lock();
-            let kept = idle.entry(to.addr.clone()).or_default();
+            let kept = idle.entry(addr).or_default();
             if kept.len() < IDLE_MAX {
                 kept.push(stream);
             }
@@ -138,12 +157,13 @@ pub async fn answer(world: Rc<World>, mut asks: mpsc::Receiver<Asked>) {
             Heard::Join(peer, entry) => {
                 let world = world.clone();
                 tokio::task::spawn_local(async move {
-                    let agreed = world.propose(&entry).await.is_ok_and(|applied| applied.holds());
-                    tracing::info!(
-                        "sentinel {} asks to be taken into the group: {}",
-                        peer.addr,
-                        if agreed { "agreed" } else { "not now" }
-                    );
+                    let applied = world.propose(&entry).await;
+                    let agreed = applied.as_ref().is_ok_and(Applied::holds);
+                    // One that is in already asks on until it is reached where it is now.
+                    if applied != Ok(Applied::Same) {
+                        let how = if agreed { "agreed" } else { "not now" };
+                        tracing::info!("sentinel {} asks to be taken into the group: {how}", peer.addr);
+                    }
                     let bytes = world.monitor.borrow().joined(agreed);
                     let _ = tell.send(bytes);
                 });
@@ -162,7 +182,16 @@ pub async fn serve(world: Rc<World>, mut stream: TcpStream) {
         tokio::time::timeout(Duration::from_secs(5), wire::admit(&mut stream, pass.as_deref(), group.welcome())).await;
     match admitted {
         Ok(Ok(())) => {}
-        Ok(Err(why)) => return tracing::warn!("a sentinel at {from} was not let in: {why}"),
+        Ok(Err(why)) => {
+            let (ip, now) = (stream.peer_addr().map(|addr| addr.ip()), super::now().mono);
+            let Ok(ip) = ip else { return };
+            let mut refused = world.refused.borrow_mut();
+            if refused.len() < REFUSED_MAX && refused.get(&ip).is_none_or(|at| now.since(*at) > REFUSED_PAUSE_MS) {
+                refused.insert(ip, now);
+                tracing::warn!("a sentinel at {from} was not let in: {why}");
+            }
+            return;
+        }
         Err(_) => return,
     }
     if let Err(why) = wire::serve(&mut stream, &group).await {

@@ -5,12 +5,14 @@ use super::machine::Agreement;
 use super::peers::Dialler;
 use super::{address, clients, keeper, peers, scripts};
 use crate::base::Millis;
-use crate::consensus::{Group, PeerNode};
+use crate::consensus::wire::Refusal;
+use crate::consensus::{Group, PeerNode, TransportError};
 use crate::failover::{self, Applied, Change, Entry, MemberId};
-use crate::monitor::{ClientId, Clock, Effect, Event, JobId, Level, LinkId, Monitor};
+use crate::monitor::{ClientId, Clock, Effect, Event, JobId, Level, LinkId, Monitor, Unanswered};
 use crate::runtime::{self, clock, logging};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub struct World {
     /// Rung when CLIENT PAUSE or UNPAUSE changed something.
     pub(super) pause_bell: Notify,
     dialler: Dialler,
+    /// When a sentinel at this address was last told of in the log as not let in.
+    pub(super) refused: RefCell<HashMap<IpAddr, Millis>>,
 }
 
 impl World {
@@ -72,6 +76,7 @@ impl World {
             scripts: RefCell::default(),
             pause_bell: Notify::new(),
             dialler,
+            refused: RefCell::default(),
         })
     }
 
@@ -138,7 +143,16 @@ impl World {
                     let asked = clock::mono();
                     let node = PeerNode { addr: addr.to_string(), run_id: runid };
                     let answer = world.group.ask(&node, None, bytes, TELL_TTL).await;
-                    let answer = answer.inspect_err(|why| tracing::trace!("sentinel {addr}: {why}")).ok();
+                    let answer = answer.map_err(|why| match why {
+                        TransportError::Refused(Refusal::WrongPass) => Unanswered::WrongPass,
+                        TransportError::Refused(Refusal::ForeignGroup { ours: Some(group), .. }) => {
+                            Unanswered::Foreign { group: keeper::shown_id(group) }
+                        }
+                        why => {
+                            tracing::trace!("sentinel {addr}: {why}");
+                            Unanswered::Silent
+                        }
+                    });
                     world.event(Event::Told { runid, asked, answer });
                 });
             }
@@ -166,6 +180,7 @@ impl World {
             }
             Effect::PauseChanged => self.pause_bell.notify_waiters(),
             Effect::Verbosity(level) => logging::set_verbosity(runtime::verbosity(level)),
+            Effect::PeerAt { runid, addr } => self.dialler.learn(runid, addr.to_string()),
             Effect::PeerPass(pass) => self.dialler.set_pass(pass),
             Effect::OwnAddress => {
                 let addr = address::own(&self.monitor.borrow().config);
@@ -235,6 +250,7 @@ impl World {
         tokio::task::spawn_local(keeper::rewrite(self.clone()));
         tokio::task::spawn_local(keeper::follow_view(self.clone()));
         tokio::task::spawn_local(keeper::catch_up(self.clone()));
+        tokio::task::spawn_local(keeper::mend_addresses(self.clone()));
         tokio::task::spawn_local(peers::answer(self.clone(), asks));
     }
 

@@ -4,6 +4,9 @@
 //! fdatasync on a descriptor of our own for the same file is. Its background flusher stays on: it alone collects old
 //! segments. The cache is small: records are read once, at open.
 //!
+//! Records are kept in parts of at most [`PART_BYTES`]: sled writes a leaf of up to 16 rows as one item, and an item above
+//! 128 KiB becomes a file of its own that it never syncs (test `large_records_leave_no_file_that_sled_does_not_sync`).
+//!
 //! The witness: sled takes a bad record for a torn tail and goes on without it and all that follows, silently. A member
 //! that forgets a vote or an entry that it answered for breaks the agreement of all. So each batch carries its number, and
 //! after it is durable the number goes into a small file beside sled (not synced: it can only be behind, and a process
@@ -11,6 +14,7 @@
 //! `a_directory_in_use_damaged_or_forbidden_says_so`).
 
 use super::{Change, GroupMedium, GroupStoreError, Records};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -25,6 +29,10 @@ const LOCK_TRIES: u32 = 40;
 const LOCK_WAIT: Duration = Duration::from_millis(25);
 /// The key of the batch number; sorts before all records, and is none.
 const ROUND: &[u8] = b"\0round";
+/// Part n of a record that is longer: this, its key, n (big endian). They sort before the records too.
+const PART: &[u8] = b"\0p";
+/// The longest value of one row.
+const PART_BYTES: usize = 7 * 1024;
 
 /// sled under one directory. Dropping it lets the directory go.
 pub struct DiskMedium {
@@ -34,6 +42,8 @@ pub struct DiskMedium {
     barrier: File,
     witness: File,
     round: u64,
+    /// The records that are kept in parts, and how many each has.
+    parts: BTreeMap<Vec<u8>, u32>,
 }
 
 impl DiskMedium {
@@ -65,26 +75,53 @@ impl DiskMedium {
             let text = format!("it goes up to batch {round}, and {seen} were written");
             return Err(GroupStoreError::Corrupt(dir.to_owned(), text));
         }
-        Ok(DiskMedium { dir: dir.to_owned(), db, records, barrier, witness, round })
+        Ok(DiskMedium { dir: dir.to_owned(), db, records, barrier, witness, round, parts: BTreeMap::new() })
     }
 }
 
 impl GroupMedium for DiskMedium {
     fn load(&mut self) -> Result<Records, GroupStoreError> {
-        self.records
-            .range(vec![1]..)
-            .map(|record| {
-                record.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(|why| explain(&self.dir, why))
-            })
-            .collect()
+        let mut records = Records::new();
+        for row in self.records.range(vec![1]..) {
+            let (key, value) = row.map_err(|why| explain(&self.dir, why))?;
+            records.insert(key.to_vec(), value.to_vec());
+        }
+        for row in self.records.scan_prefix(PART) {
+            let (name, value) = row.map_err(|why| explain(&self.dir, why))?;
+            let damaged = || GroupStoreError::Corrupt(self.dir.clone(), "a part of a record is missing".to_owned());
+            let (key, number) = name[PART.len()..].split_last_chunk().ok_or_else(damaged)?;
+            let count = self.parts.entry(key.to_vec()).or_default();
+            if u32::from_be_bytes(*number) != *count {
+                return Err(damaged());
+            }
+            *count += 1;
+            records.entry(key.to_vec()).or_default().extend_from_slice(&value);
+        }
+        Ok(records)
     }
 
     fn commit(&mut self, changes: &[Change]) -> io::Result<()> {
         let mut batch = sled::Batch::default();
         for change in changes {
+            let key = match change {
+                Change::Put { key, .. } | Change::Delete { key } => key,
+            };
+            for number in 0..self.parts.remove(key).unwrap_or(0) {
+                batch.remove(part_key(key, number));
+            }
             match change {
-                Change::Put { key, value } => batch.insert(key.as_slice(), value.as_slice()),
-                Change::Delete { key } => batch.remove(key.as_slice()),
+                Change::Put { value, .. } if value.len() <= PART_BYTES => {
+                    batch.insert(key.as_slice(), value.as_slice());
+                }
+                Change::Put { value, .. } => {
+                    batch.remove(key.as_slice());
+                    let count = value.len().div_ceil(PART_BYTES) as u32;
+                    for (number, part) in (0..count).zip(value.chunks(PART_BYTES)) {
+                        batch.insert(part_key(key, number), part);
+                    }
+                    self.parts.insert(key.clone(), count);
+                }
+                Change::Delete { .. } => batch.remove(key.as_slice()),
             }
         }
         self.round += 1;
@@ -94,6 +131,10 @@ impl GroupMedium for DiskMedium {
         self.barrier.sync_data()?;
         self.witness.write_all_at(&witness_of(self.round), 0)
     }
+}
+
+fn part_key(key: &[u8], number: u32) -> Vec<u8> {
+    [PART, key, &number.to_be_bytes()].concat()
 }
 
 fn witness_of(round: u64) -> [u8; 16] {
