@@ -24,7 +24,7 @@ use load::Load;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use support::{Dice, Lookups, Member, Topology, clock, wait_for, wait_until};
-use watch::Watch;
+use watch::{Full, Watch};
 
 /// What the sentinels are told.
 const DOWN_AFTER_MS: u32 = 500;
@@ -154,7 +154,7 @@ impl Torture {
         let standing = self.wait_for_rest();
         self.tally.rests.push(began.elapsed());
         let gone = faults.len() == 1 && noticed;
-        self.judge(&standing, struck, gone && faults[0].how == How::Kill);
+        self.judge(&standing, &faults, struck, gone && faults[0].how == How::Kill);
         assert!(!gone || standing.epoch > self.epoch, "the master was gone, and there was no failover");
         self.tally.failovers += standing.epoch - self.epoch;
         self.epoch = standing.epoch;
@@ -169,10 +169,13 @@ impl Torture {
             let node = self.dice.below(3) as usize;
             self.topology.nodes[node].text(&["BGSAVE"]);
         }
+        if let How::Behind(writes) = fault.how {
+            return self.leave_behind(fault, writes, master.expect("it was at rest"));
+        }
         for &target in &fault.targets {
             match fault.how {
-                How::Kill => self.member(target).kill(),
                 How::Pause => self.member(target).signal(libc::SIGSTOP),
+                _ => self.member(target).kill(),
             }
         }
         match fault.back {
@@ -182,21 +185,42 @@ impl Torture {
         }
         for &target in &fault.targets {
             match fault.how {
-                How::Kill => {
-                    self.tally.kills += 1;
-                    // What it logged until its end is read before its counters begin anew.
-                    self.watch.read(&self.topology, &self.stamps);
-                    if let Target::Node(node) = target {
-                        self.watch.started(node);
-                    }
-                    self.member(target).start();
-                }
                 How::Pause => {
                     self.tally.pauses += 1;
                     self.member(target).signal(libc::SIGCONT);
                 }
+                _ => self.start_again(target),
             }
         }
+    }
+
+    fn start_again(&mut self, target: Target) {
+        self.tally.kills += 1;
+        // What it logged until its end is read before its counters begin anew.
+        self.watch.read(&self.topology, &self.stamps);
+        if let Target::Node(node) = target {
+            self.watch.started(node);
+        }
+        self.member(target).start();
+    }
+
+    /// See [`How::Behind`].
+    fn leave_behind(&mut self, fault: &Fault, writes: u64, master: usize) {
+        let replicas: Vec<usize> = (0..3).filter(|node| *node != master && fault.strikes(*node)).collect();
+        for &node in &replicas {
+            self.topology.nodes[node].signal(libc::SIGSTOP);
+        }
+        self.load.wait_for_more(writes);
+        let struck = self.topology.nodes.iter_mut().enumerate().filter(|(node, _)| fault.strikes(*node));
+        struck.for_each(|(_, node)| node.kill());
+        for &node in &replicas {
+            self.start_again(Target::Node(node));
+        }
+        let port = self.topology.nodes[master].port.to_string();
+        wait_until("another one is promoted", REST, || {
+            self.topology.sentinels.iter().any(|one| one.master_fields().is_some_and(|fields| fields["port"] != port))
+        });
+        self.start_again(Target::Node(master));
     }
 
     fn member(&mut self, target: Target) -> &mut Member {
@@ -336,7 +360,7 @@ impl Torture {
 
     /// Stops the clients, compares all with all, and lets them go on. `struck`: the master was among those struck.
     #[track_caller]
-    fn judge(&mut self, standing: &Standing, struck: bool, measured: bool) {
+    fn judge(&mut self, standing: &Standing, faults: &[Fault], struck: bool, measured: bool) {
         let load = self.load.clone();
         let outage = load.gap();
         let judged = load.rest(|round, ledger| {
@@ -351,10 +375,9 @@ impl Torture {
             }
             let fulls = std::mem::take(&mut self.watch.fulls);
             if let Some(full) = fulls.iter().find(|full| !full.diverged || !promoted) {
-                return Err(format!(
-                    "a full copy that was not due: {full:?}, epochs {} to {}",
-                    self.epoch, standing.epoch
-                ));
+                let (from, to) = (self.epoch, standing.epoch);
+                let Full { by, reason, .. } = full;
+                return Err(format!("{by} served a full copy that was not due, epochs {from} to {to}: {reason}"));
             }
             self.watch.counted(&self.topology)?;
             let master = &self.topology.nodes[standing.master];
@@ -362,6 +385,10 @@ impl Torture {
                 return Err(format!("{} is the master, and the logs tell of {:?}", master.name, self.watch.masters));
             }
             let tails = std::mem::take(&mut self.watch.tails);
+            let alone = |node: usize| !faults.iter().any(|fault| fault.strikes(node));
+            if let Some(tail) = tails.iter().find(|tail| alone(tail.node)) {
+                return Err(format!("a replica that was left alone was ahead of the one that was promoted: {tail:?}"));
+            }
             let verdict = oracle::judge(master, round, &ledger, &tails)?;
             let tally = &mut self.tally;
             tally.lookups += self.lookups.judge(&self.watch.masters)?;
@@ -376,6 +403,10 @@ impl Torture {
             self.kept.extend(verdict.kept);
             let promotion = if promoted { format!(", {} promoted", master.name) } else { String::new() };
             let (sure, unknown, lost) = (verdict.acknowledged, verdict.unknown, verdict.lost);
+            let promotion = match measured && promoted {
+                true => format!("{promotion}, {} ms without a write", outage.as_millis()),
+                false => promotion,
+            };
             let line = format!("  {sure} acknowledged, {unknown} unknown, {lost} lost in {tails:?}{promotion}");
             println!("{line}");
             self.history.push(line);

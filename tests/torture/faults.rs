@@ -17,6 +17,10 @@ pub enum How {
     Kill,
     /// Stopped for longer than down-after, and continued.
     Pause,
+    /// The replicas among the targets are stopped while so many writes go on, then all targets are killed, and the master
+    /// comes back last. Where both replicas are, what was acknowledged meanwhile is in the master's log alone; where one
+    /// is, the other has it all, and nothing may be lost.
+    Behind(u64),
 }
 
 /// When it comes back.
@@ -52,7 +56,13 @@ impl Fault {
             (0, Some(leader)) => leader,
             _ => dice.below(3) as usize,
         };
-        let targets = match dice.below(20) {
+        let targets = match dice.below(22) {
+            20.. => {
+                let spared = Some(dice.below(6) as usize).filter(|node| *node != master);
+                let targets = (0..3).filter(|node| Some(*node) != spared).map(Target::Node).collect();
+                let how = How::Behind(1 + dice.below(200));
+                return Fault { after: dice.below(300), targets, how, back: Back::Noticed, checkpoint: false };
+            }
             0..10 => vec![Target::Node(node(dice))],
             10..14 => vec![Target::Sentinel(sentinel(dice))],
             14..17 => vec![Target::Node(node(dice)), Target::Sentinel(sentinel(dice))],

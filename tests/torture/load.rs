@@ -14,8 +14,9 @@ pub const CLIENTS: usize = 4;
 /// Operations between two looks at whether to go on.
 const BURST: usize = 20;
 
-/// A node that says nothing for so long is given up: what it was asked is unknown.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// A node that says nothing for so long is given up: what it was asked is unknown. Some wait until a paused master goes
+/// on, which has been deposed meanwhile and does not know it yet.
+const PATIENCE: [Duration; 2] = [Duration::from_millis(700), Duration::from_secs(4)];
 
 /// The database that a client writes to.
 pub fn database(client: usize) -> usize {
@@ -168,7 +169,7 @@ impl Writer {
         let port = master_port(&mut None, sentinel)?;
         let node = self.shared.nodes.iter().position(|known| *known == port)?;
         let mut client = Client::connect(port).ok()?;
-        client.patience(PATIENCE);
+        client.patience(PATIENCE[self.number / 2 % PATIENCE.len()]);
         let database = database(self.number).to_string();
         client.try_cmd(&["SELECT", &database]).ok().filter(Frame::is_ok)?;
         Some((node, client))
