@@ -126,8 +126,9 @@ fn start(mut config: Config) -> Result<i32, String> {
     Ok(status)
 }
 
-async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {
+async fn serve(mut config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
+    address::resolve_file(&mut config).await?;
     let dir = config.settings.dir.clone();
     let (store, records) = GroupStore::open(Path::new(&dir), STORE).map_err(|error| error.to_string())?;
     let agreement = Agreement::new();

@@ -160,13 +160,16 @@ impl Monitor {
             Agreed::SwitchMaster { name, to, epoch, executor, .. } => {
                 let Some(watched) = self.masters.get(name).filter(|watched| watched.epoch < *epoch) else { return };
                 let (master, slave) = (watched.describe(&watched.addr), watched.describe(to));
-                let from = watched.addr.clone();
+                let (from, odown) = (watched.addr.clone(), watched.odown.is_some());
                 if *executor == me {
                     self.event(Level::Warning, "+promoted-slave", name, slave, out);
                     if self.simulated.after_promotion {
                         out.push(Effect::Crash);
                     }
                     self.event(Level::Warning, "+failover-state-reconf-slaves", name, master.clone(), out);
+                    if odown {
+                        self.event(Level::Warning, "-odown", name, master.clone(), out);
+                    }
                     self.event(Level::Warning, "+failover-end", name, master, out);
                 } else if let Some(record) = self.registry.members.get(executor) {
                     let text = watched.describe_sentinel(&record.runid, &record.addr);

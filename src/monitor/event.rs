@@ -82,6 +82,11 @@ pub enum Event {
         job: JobId,
         how: Ended,
     },
+    /// What came of `Effect::Resolve`.
+    Resolved {
+        host: String,
+        ip: Option<String>,
+    },
     /// Other sentinels are to be told this address from now on.
     Moved {
         addr: Addr,
@@ -160,6 +165,10 @@ pub enum Effect {
         runid: RunId,
         addr: Addr,
     },
+    /// Look this host name up.
+    Resolve {
+        host: String,
+    },
     /// SENTINEL CONFIG SET loglevel.
     Verbosity(LogLevel),
     /// The pass that this sentinel gives to others is another one.
@@ -181,6 +190,8 @@ pub enum Later {
     Confirm,
     /// A proposal; then the monitor goes on.
     Propose(Entry),
+    /// The address behind this host name; then the same request again.
+    Resolve(String),
     /// The file; then OK or the error.
     Flush,
 }
@@ -192,6 +203,7 @@ pub enum Answered {
     NoQuorum(String),
     Proposed(Result<Applied, String>),
     Flushed(Result<(), String>),
+    Resolved(Option<String>),
 }
 
 /// A member that asks to be taken in is answered when its entry is agreed.

@@ -287,6 +287,7 @@ impl Monitor {
             self.log(Level::Debug, format!("INFO of {addr} names no role"), out);
             return;
         };
+        let Some(facts) = self.with_addresses(facts, out) else { return };
         let Some(node) = self.instance(name, addr) else { return };
         let is_master = facts.role == Role::Master;
         let before = node.facts.as_ref().map(|facts| facts.role == Role::Master);

@@ -21,7 +21,7 @@
 //! 5. Nothing answers OK without doing what it says: what is not here is an unknown command, or is refused by name
 //!    (`table.rs`, `tests.rs`).
 //!
-//! Files, in reading order: `event.rs`, `instance.rs`, `peers.rs`, `watched.rs`, `monitor.rs`, `masters.rs`, `links.rs`,
+//! Files, in reading order: `event.rs`, `instance.rs`, `peers.rs`, `watched.rs`, `monitor.rs`, `masters.rs`, `links.rs`, `hosts.rs`,
 //! `telling.rs`, `agreed.rs`, `act.rs`, `scripts.rs`, `clients.rs`, `table.rs`, `commands.rs`, `client_commands.rs`,
 //! `sentinel_commands.rs`, `config_commands.rs`, `periods.rs`, `reports.rs`.
 //!
@@ -34,6 +34,7 @@ mod clients;
 mod commands;
 mod config_commands;
 mod event;
+mod hosts;
 mod instance;
 mod links;
 mod masters;

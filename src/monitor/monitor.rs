@@ -3,6 +3,7 @@
 use super::clients::{ClientId, Clients};
 use super::config_commands::Simulated;
 use super::event::{Effect, Event, Level, LinkId, LinkKind};
+use super::hosts::Hosts;
 use super::instance::{INFO_URGENT_MS, Instance};
 use super::peers::PeerSeen;
 use super::periods::Periods;
@@ -72,6 +73,7 @@ pub struct Monitor {
     pub(super) connections: u64,
     pub(super) scripts: Scripts,
     pub(super) periods: Periods,
+    pub(super) hosts: Hosts,
     pub(super) simulated: Simulated,
 }
 
@@ -116,6 +118,7 @@ impl Monitor {
             connections: 0,
             scripts: Scripts::default(),
             periods: Periods::default(),
+            hosts: Hosts::default(),
             simulated: Simulated::default(),
             clock,
             config,
@@ -185,6 +188,7 @@ impl Monitor {
             }
             event @ (Event::ScriptStarted { .. } | Event::ScriptEnded { .. }) => self.script_event(event, out),
             Event::Moved { addr } => self.moved(addr),
+            Event::Resolved { host, ip } => self.looked_up(&host, ip, out),
             Event::Rewritten { outcome } => {
                 if let Err(why) = outcome {
                     self.log(

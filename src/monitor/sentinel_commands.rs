@@ -171,7 +171,7 @@ impl Monitor {
     }
 
     fn monitor_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>, out: &mut Vec<Effect>) -> Next {
-        let (name, host) = (ask.text(2), ask.text(3));
+        let (name, mut host) = (ask.text(2), ask.text(3));
         let Some(quorum) = number::parse_i64(ask.words[5]) else {
             w.error("ERR Invalid quorum");
             return Next::Done;
@@ -187,6 +187,19 @@ impl Monitor {
         if host.parse::<IpAddr>().is_err() && !self.config.sentinel.resolve_hostnames {
             w.error("ERR Invalid IP address or hostname specified");
             return Next::Done;
+        }
+        if host.parse::<IpAddr>().is_err() {
+            if let Some(Answered::Resolved(ip)) = &ask.answered {
+                self.looked_up(&host, ip.clone(), out);
+            }
+            match self.resolved(&Addr::new(host.clone(), 1), out) {
+                Some(addr) => host = addr.host,
+                None if ask.answered.is_none() => return Next::Later(Later::Resolve(host)),
+                None => {
+                    w.error("ERR Invalid IP address or hostname specified");
+                    return Next::Done;
+                }
+            }
         }
         let addr = Addr::new(host.clone(), u16::try_from(port).unwrap_or(0));
         if !addr.is_sound() {
@@ -208,7 +221,7 @@ impl Monitor {
         };
         let agreed = self.group().is_some() && self.caught_up;
         match &ask.answered {
-            None if agreed => {
+            None | Some(Answered::Resolved(_)) if agreed => {
                 let (down_after, failover_timeout) = (config.down_after, config.failover_timeout);
                 let settings = failover::Settings {
                     down_after,
@@ -228,7 +241,7 @@ impl Monitor {
             Some(Answered::Proposed(Ok(Applied::Stale(why)))) => {
                 w.error(&format!("ERR The group of sentinels refuses it: {why}."));
             }
-            None | Some(Answered::Proposed(_)) => {
+            None | Some(Answered::Proposed(_) | Answered::Resolved(_)) => {
                 if let Some(master) = self.registry.masters.get(&name) {
                     config.config_epoch = master.epoch;
                 }

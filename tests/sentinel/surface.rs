@@ -1,8 +1,9 @@
 //! What operators hang on a sentinel: scripts, simulated failures, pauses.
 
-use crate::world::{World, ask, lookup, timed, until};
+use crate::world::{World, ask, let_pass, lookup, timed, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 #[test]
 fn scripts_hear_of_a_failover() {
@@ -70,6 +71,7 @@ fn scripts_hear_of_a_failover() {
         "+failover-state-wait-promotion slave",
         "+promoted-slave slave",
         "+failover-state-reconf-slaves master",
+        "-odown master",
         "+failover-end master",
         "+switch-master myMaster",
         "+slave slave",
@@ -113,4 +115,61 @@ fn a_pause_holds_clients_for_its_time() {
         assert_eq!(ask(port, &["ping"]).as_deref(), Some("PONG"));
     });
     assert!(waited.as_millis() >= 700, "{waited:?}");
+}
+
+#[test]
+fn host_names_are_resolved_at_the_entrance() {
+    // The nodes know each other, and announce themselves, by name.
+    let (nodes, more) = ("replica-announce-ip localhost\n", "");
+    let refused = World::at("localhost", 1000, nodes, more);
+    until("a name without resolve-hostnames is no address", || {
+        (0..3).all(|n| refused.log(n).contains("Can't resolve instance hostname."))
+    });
+    drop(refused);
+    let mut world = World::at("localhost", 1000, nodes, "sentinel resolve-hostnames yes\n");
+    world.settle();
+    let first = world.master();
+    let port = world.sentinels[0].0;
+    let monitor = |name: &str, host: &str| ask(port, &["sentinel", "monitor", name, host, &first.to_string(), "1"]);
+    assert_eq!(monitor("other", "localhost").as_deref(), Some("OK"));
+    assert_eq!(
+        ask(port, &["sentinel", "get-master-addr-by-name", "other"]),
+        Some(format!("127.0.0.1 {first}")),
+        "what leaves are addresses"
+    );
+    assert_eq!(
+        monitor("third", "no.such.name.invalid").as_deref(),
+        Some("-ERR Invalid IP address or hostname specified")
+    );
+    assert_eq!(ask(port, &["sentinel", "remove", "other"]).as_deref(), Some("OK"));
+    world.kill_node(world.node_of(first));
+    until("another master", || lookup(port).is_some_and(|port| port != first));
+    let second = world.master();
+    until("the other replica follows it", || world.replicas_are_linked(second));
+    world.start_node(world.node_of(first));
+    until("and so does the old master, which names it by name", || world.replicas_are_linked(second));
+}
+
+// A sentinel that was stopped woke with everything overdue, and called all nodes and sentinels down.
+#[test]
+fn a_sentinel_that_stood_still_holds_it_against_nobody() {
+    let mut world = World::new(1000).watched();
+    world.settle();
+    let master = world.master();
+    let pid = world.pid(0);
+    let signal = |signal| {
+        // SAFETY: a signal to a child that this test holds; it is not reaped yet.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    };
+    signal(libc::SIGSTOP);
+    let_pass(Duration::from_secs(6));
+    signal(libc::SIGCONT);
+    until("it has noticed, and confirms the master", || {
+        world.log(0).contains("+tilt #tilt mode entered") && lookup(world.sentinels[0].0) == Some(master)
+    });
+    world.settle();
+    let log = world.log(0);
+    let after = log.split("+tilt #tilt mode entered").nth(1).unwrap_or_default();
+    assert!(!after.contains("+sdown") && !after.contains("+odown"), "{after}");
+    world.said(&[master]);
 }

@@ -73,6 +73,12 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The span that a test is about, as it is: nothing can be waited for instead.
+#[expect(clippy::disallowed_methods, reason = "a pause of a process is a span of real time")]
+pub fn let_pass(span: Duration) {
+    std::thread::sleep(span);
+}
+
 /// How long this takes.
 #[expect(clippy::disallowed_methods, reason = "a span that the test is about")]
 pub fn timed(what: impl FnOnce()) -> Duration {
@@ -111,6 +117,7 @@ pub struct World {
     pub dir: tempfile::TempDir,
     pub nodes: Vec<(u16, Option<Process>)>,
     pub sentinels: Vec<(u16, Option<Process>)>,
+    host: &'static str,
     /// More lines for every sentinel.conf.
     more: String,
     down_after: u32,
@@ -127,10 +134,16 @@ impl World {
 
     /// `node_more` and `more`: further lines for every redis.conf, and for every sentinel.conf.
     pub fn with(down_after: u32, node_more: &str, more: &str) -> World {
+        World::at("127.0.0.1", down_after, node_more, more)
+    }
+
+    /// The same with this host wherever a file names a node.
+    pub fn at(host: &'static str, down_after: u32, node_more: &str, more: &str) -> World {
         let mut world = World {
             dir: tempfile::tempdir().unwrap(),
             nodes: (0..3).map(|_| (free_port(), None)).collect(),
             sentinels: vec![],
+            host,
             more: more.to_owned(),
             down_after,
             stop: Arc::default(),
@@ -145,7 +158,7 @@ impl World {
                  repl-diskless-sync-delay 0\n{node_more}"
             );
             if n > 0 {
-                text += &format!("replicaof 127.0.0.1 {master}\n");
+                text += &format!("replicaof {host} {master}\n");
             }
             world.write("node", n, "redis.conf", &text);
             world.start_node(n);
@@ -159,9 +172,9 @@ impl World {
     /// One more sentinel whose file names this master; its place.
     pub fn add_sentinel(&mut self, master: u16) -> usize {
         let (n, port) = (self.sentinels.len(), free_port());
-        let (more, down_after) = (&self.more, self.down_after);
+        let (host, more, down_after) = (self.host, &self.more, self.down_after);
         let text = format!(
-            "# the operator's own words\nport {port}\nsentinel monitor myMaster 127.0.0.1 {master} 2\n\
+            "# the operator's own words\nport {port}\nsentinel monitor myMaster {host} {master} 2\n\
              sentinel down-after-milliseconds myMaster {down_after}\nsentinel failover-timeout myMaster 60000\n{more}"
         );
         self.write("sentinel", n, "sentinel.conf", &text);
@@ -205,6 +218,11 @@ impl World {
         let mut passes = PASSES.lock().unwrap();
         passes.extend(self.sentinels.iter().map(|(port, _)| (*port, sentinel.to_owned())));
         passes.extend(self.nodes.iter().map(|(port, _)| (*port, node.to_owned())));
+    }
+
+    /// The process of a sentinel that runs.
+    pub fn pid(&self, sentinel: usize) -> i32 {
+        self.sentinels[sentinel].1.as_ref().map_or(0, |process| process.0.id() as i32)
     }
 
     /// How many vote in the group, as this sentinel sees it.

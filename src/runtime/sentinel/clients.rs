@@ -1,6 +1,6 @@
 //! The sentinel's port: members by their greeting, everybody else speaks RESP.
 
-use super::{World, peers};
+use super::{World, address, peers};
 use crate::consensus::wire;
 use crate::monitor::{Answered, Ask, ClientId, Later, Next};
 use crate::resp::{Args, Parser, RequestLimits, Step, Writer};
@@ -162,6 +162,7 @@ async fn execute(world: &Rc<World>, client: ClientId, words: &[Vec<u8>], output:
                 }
                 Err(why) => Answered::NoQuorum(why.to_string()),
             },
+            Next::Later(Later::Resolve(host)) => Answered::Resolved(address::resolve(&host).await),
             Next::Later(Later::Propose(entry)) => Answered::Proposed(world.propose(&entry).await),
             Next::Later(Later::Flush) => {
                 let wanted = world.ask_rewrite();

@@ -180,6 +180,13 @@ impl World {
             }
             Effect::PauseChanged => self.pause_bell.notify_waiters(),
             Effect::Verbosity(level) => logging::set_verbosity(runtime::verbosity(level)),
+            Effect::Resolve { host } => {
+                let world = self.clone();
+                tokio::task::spawn_local(async move {
+                    let ip = address::resolve(&host).await;
+                    world.event(Event::Resolved { host, ip });
+                });
+            }
             Effect::PeerAt { runid, addr } => self.dialler.learn(runid, addr.to_string()),
             Effect::PeerPass(pass) => self.dialler.set_pass(pass),
             Effect::OwnAddress => {
