@@ -7,10 +7,10 @@ mod watching;
 
 use super::event::{Effect, Event, LinkKind};
 use super::{Ask, ClientId, Clock, Identity, Later, Monitor, Next};
-use crate::base::{Millis, RunId};
+use crate::base::{Epoch, Millis, RunId};
 use crate::config::{Config, Role};
-use crate::failover::founding::Saved;
-use crate::failover::{Addr, GroupId, Me};
+use crate::failover::founding::{Belongs, Saved};
+use crate::failover::{Addr, Entry, GroupId, Me, Registry, Settings};
 use crate::resp::{Frame, decode};
 
 const MYID: &str = "1111111111111111111111111111111111111111";
@@ -26,6 +26,30 @@ struct Bench {
 
 impl Bench {
     fn new(more: &str) -> Bench {
+        Bench::of(more, Saved::default())
+    }
+
+    /// The same, in a group of three that agreed on the master and its replica at 7002; another sentinel leads.
+    fn grouped() -> Bench {
+        let group = GroupId(5);
+        let mut bench = Bench::of("", Saved { group: Some(Belongs::Joined(group)), ..Saved::default() });
+        let mut registry = Registry::new(group);
+        let (name, at) = ("m".to_owned(), Millis(1));
+        let Me { member, runid, addr, boot } = bench.monitor.me().clone();
+        registry.apply(&Entry::Join { member, runid, addr, boot, at });
+        registry.apply(&Entry::Voters { voters: [1, 2, 3].into() });
+        let settings = Settings { down_after: Millis(5000), ..Settings::with_quorum(2) };
+        let addr = Addr::new("10.0.0.1", 7001);
+        registry.apply(&Entry::Monitor { name: name.clone(), addr, settings, by: 1, at });
+        let addr = Addr::new("10.0.0.2", 7002);
+        registry.apply(&Entry::ReplicaSeen { name, epoch: Epoch(0), addr, runid: None, linked: true });
+        bench.step(Event::View { leader: Some(2), voters: [1, 2, 3].into(), learners: [].into() });
+        bench.step(Event::Agreed { registry, events: vec![] });
+        bench.step(Event::CaughtUp);
+        bench
+    }
+
+    fn of(more: &str, saved: Saved) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sentinel.conf");
         let text = format!(
@@ -36,7 +60,7 @@ impl Bench {
         let config = Config::load(Role::Sentinel, &[path.display().to_string()], &mut std::io::empty()).unwrap();
         let runid = RunId::parse(MYID.as_bytes()).unwrap();
         let me = Me { member: 1, runid, addr: Addr::new("10.0.0.9", 5001), boot: 7 };
-        let identity = Identity { me, saved: Saved::default(), luck: GroupId(5) };
+        let identity = Identity { me, saved, luck: GroupId(5) };
         let mut out = Vec::new();
         let mut monitor = Monitor::new(config, identity, Clock { mono: Millis(1000), wall: Millis(1) }, &mut out);
         let clock = Clock { mono: Millis(1000), wall: Millis(1) };

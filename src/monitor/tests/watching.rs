@@ -159,3 +159,31 @@ fn a_sentinel_that_refuses_is_told_of_once_and_a_foreign_one_stops_orders() {
     bench.say("ping");
     assert!(!bench.monitor.is_contested("m"), "not for longer than it is there");
 }
+
+// The group could not be asked for a while, and SENTINEL FAILOVER answered -INPROG for ever after.
+#[test]
+fn a_failover_by_hand_that_came_to_nothing_ends() {
+    let mut bench = Bench::grouped();
+    for (port, info) in [(7001, master_info(&[7002])), (7002, replica_info(7001, "up"))] {
+        bench.up(port);
+        bench.answer(port, &info);
+    }
+    assert_eq!(bench.say("sentinel failover m"), "OK");
+    assert_eq!(bench.say("sentinel failover m"), "-INPROG Failover already in progress");
+    let proposed = |effect: &Effect| matches!(effect, Effect::Propose { entry: Entry::Picked { .. }, .. });
+    let mut picked = 0;
+    for _ in 0..6 {
+        let now = bench.now + 900;
+        bench.pass(now);
+        bench.answer(7001, &master_info(&[7002]));
+        bench.answer(7002, &replica_info(7001, "up"));
+        picked += bench.out.iter().filter(|effect| proposed(effect)).count();
+        if bench.now < 5000 {
+            bench.log();
+        }
+    }
+    assert_eq!(picked, 1, "one proposal in flight, which nobody answers");
+    let log = bench.log();
+    assert!(log.contains(&"-failover-abort-not-elected master m 10.0.0.1 7001".to_owned()), "{log:?}");
+    assert_eq!(bench.say("sentinel failover m"), "OK", "and may be asked for again");
+}
