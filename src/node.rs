@@ -72,6 +72,10 @@ fn start(config: Config) -> Result<i32, String> {
     if !kept.is_empty() {
         tracing::info!("Directives without a meaning here, kept as they are: {}", kept.join(", "));
     }
+    let later = config.later_in_use();
+    if !later.is_empty() {
+        tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
+    }
     let listeners = match settings.port {
         0 => Vec::new(),
         port => listener::bind(&settings.bind, port, settings.tcp_backlog).map_err(|error| {
@@ -125,10 +129,7 @@ async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<
     tokio::task::spawn_local(turn::turns(world.clone()));
     tokio::task::spawn_local(cron::beats(world.clone()));
     tokio::task::spawn_local(cron::serve_disk(world.clone()));
-    for listener in listeners {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-        tokio::task::spawn_local(listener::accept(world.clone(), listener));
-    }
+    listener::open(&world, listeners)?;
     links::follow_configured(&world);
     tracing::info!("Ready to accept connections tcp");
     notify_ready();

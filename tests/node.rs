@@ -119,6 +119,28 @@ fn debug_reload_reads_the_keyspace_back() {
 }
 
 #[test]
+fn another_port_is_listened_on_or_the_old_one() {
+    let node = Server::node(&[]);
+    let other = Server::node(&[]);
+    let mut client = Client::connect(node.port).expect("a connection");
+    let taken = client.ask(&format!("CONFIG SET port {}", other.port));
+    let refusal = "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check \
+                   server logs.";
+    assert_eq!(taken.error(), Some(refusal));
+    assert_eq!(node.ask("PING"), Frame::Simple("PONG".into()), "the old one is open again");
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    assert!(client.ask(&format!("CONFIG SET port {free}")).is_ok());
+    assert_eq!(client.ask("PING"), Frame::Simple("PONG".into()), "who is connected stays");
+    let mut moved = Client::connect(free).expect("the new port");
+    assert_eq!(moved.ask("PING"), Frame::Simple("PONG".into()));
+    assert!(Client::connect(node.port).is_err(), "the old port is closed");
+    let [_, _, inside] = ["MULTI", "CONFIG SET port 0", "EXEC"].map(|line| client.ask(line));
+    let refusal = "ERR CONFIG SET of port and bind is not allowed inside a transaction";
+    assert!(matches!(inside, Frame::Array(replies) if replies[0].error() == Some(refusal)));
+}
+
+#[test]
 fn a_clean_end_leaves_a_checkpoint() {
     let mut node = Server::node(&[]);
     for end in ["SHUTDOWN", "SIGTERM", "SIGINT", "SHUTDOWN NOSAVE"] {

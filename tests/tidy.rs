@@ -179,6 +179,26 @@ fn the_readme_lists_every_command_of_a_sentinel() {
     assert_eq!(listed, table, "README.md's list for sentinels is not the table; the right one:\n{}", shown(&table));
 }
 
+/// A directive of the table either does what it says or is told to be idle: nobody sets one in vain unknowingly.
+#[test]
+fn directives_are_obeyed_or_told_of() {
+    let others: String = sources("src").iter().filter(|(path, _)| !is_config(path)).map(|(_, text)| &**text).collect();
+    let reads = |field: &str| {
+        let ends = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+        let name = format!(".{field}");
+        others.match_indices(&name).any(|(at, _)| ends(&others[at + name.len()..]))
+    };
+    let shown_only = ["maxmemory", "maxmemory-policy"];
+    for directive in regent::config::directives().iter().filter(|directive| directive.field.is_some()) {
+        let read = reads(&directive.name.replace('-', "_")) && !shown_only.contains(&directive.name);
+        assert_eq!(directive.is_later(), !read, "{}: LATER is for what nothing outside config/ reads", directive.name);
+    }
+}
+
+fn is_config(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "config")
+}
+
 fn shown(table: &[String]) -> String {
     table.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ")
 }

@@ -2,6 +2,7 @@
 
 use super::client::Slot;
 use crate::base::{Millis, ReplId};
+use crate::config::Change;
 
 /// One wish. Handlers push them to [`Server::asks`](super::Server); nothing in `command/` performs any.
 #[derive(Debug)]
@@ -20,6 +21,9 @@ pub enum Ask {
     BecameReplica(Slot),
     /// These directives have new values.
     Configured(Vec<&'static str>),
+    /// `port` or `bind` have new values: other sockets are to be listened on, or the values undone. The client is blocked
+    /// until that is known.
+    Listen { slot: Slot, change: Change },
     /// DEBUG SLEEP: stop the loop.
     Sleep(Millis),
     /// DEBUG RELOAD / LOADAOF: a checkpoint, then the keyspace anew from disk.

@@ -99,7 +99,7 @@ pub enum Blocked {
     Wait { replicas: i64, offset: Offset, deadline: Option<Millis> },
     /// CLIENT PAUSE: the request is executed when the pause ends.
     Paused { request: OwnedArgs },
-    /// Until a checkpoint is on disk (SAVE).
+    /// Until a checkpoint is on disk (SAVE), or sockets are listened on (CONFIG SET port).
     Checkpoint,
     /// Until the node has stopped, or refused to (SHUTDOWN).
     Shutdown,

@@ -5,7 +5,7 @@
 //! its log.
 
 use super::kind::{Form, INT, LONG, ULONG, choice, int, memory, of, text, yes_no};
-use super::table::{BOTH, Directive, FIXED, Field, Flags, GUARDED, HIDDEN, NOT_LOADING, OPEN, SECRET, honoured};
+use super::table::{BOTH, Directive, FIXED, Field, Flags, GUARDED, HIDDEN, LATER, NOT_LOADING, OPEN, SECRET, honoured};
 use super::types::*;
 
 const MIB: i128 = 1 << 20;
@@ -17,7 +17,7 @@ honoured! {
     /// Addresses to listen on; `*` is every IPv4 one, `::*` every IPv6 one, and a leading `-` forgives a missing one.
     "bind" = "* -::*", of(Form::Words { max: 16 }), OPEN | BOTH => bind: Vec<String>;
     /// Address from which outgoing links (to a master, to peers) are made; empty leaves it to the system.
-    "bind-source-addr" = "", text(), OPEN | BOTH => bind_source_addr: String;
+    "bind-source-addr" = "", text(), OPEN | BOTH | LATER => bind_source_addr: String;
     /// Refuse clients from elsewhere while there is no password and no `bind`.
     "protected-mode" = "yes", yes_no(), OPEN | BOTH => protected_mode: bool;
     /// Length of the queue of connections that wait to be accepted.
@@ -29,7 +29,7 @@ honoured! {
     /// Most clients connected at a time.
     "maxclients" = "10000", int(1, u32::MAX as i128), OPEN | BOTH => maxclients: i64;
     /// Connections accepted in one turn of the loop.
-    "max-new-connections-per-cycle" = "10", int(1, 1000), OPEN | BOTH => max_new_connections_per_cycle: i64;
+    "max-new-connections-per-cycle" = "10", int(1, 1000), OPEN | BOTH | LATER => max_new_connections_per_cycle: i64;
 
     // -- process
     /// Run in the background.
@@ -53,7 +53,7 @@ honoured! {
     /// Beats of background work per second.
     "hz" = "10", int(0, INT).with(hz), OPEN | BOTH => hz: i64;
     /// Whether `hz` grows with the number of clients.
-    "dynamic-hz" = "yes", yes_no(), OPEN => dynamic_hz: bool;
+    "dynamic-hz" = "yes", yes_no(), OPEN | LATER => dynamic_hz: bool;
     /// Seconds that a shutdown waits for replicas that lag.
     "shutdown-timeout" = "10", int(0, INT), OPEN => shutdown_timeout: i64;
     /// Options of the shutdown that SIGINT stands for.
@@ -61,7 +61,7 @@ honoured! {
     /// Options of the shutdown that SIGTERM stands for.
     "shutdown-on-sigterm" = "default", of(Form::Shutdown), OPEN => shutdown_on_sigterm: ShutdownFlags;
     /// Keep clients' data out of the server's log.
-    "hide-user-data-from-log" = "yes", yes_no(), OPEN | BOTH => hide_user_data_from_log: bool;
+    "hide-user-data-from-log" = "yes", yes_no(), OPEN | BOTH | LATER => hide_user_data_from_log: bool;
 
     // -- access
     /// Password of the default user; empty asks for none.
@@ -71,11 +71,11 @@ honoured! {
     /// Who may set `dir`, `dbfilename` and their like at run time.
     "enable-protected-configs" = "no", choice(Protected::NAMES), FIXED => enable_protected_configs: Protected;
     /// Who may use MODULE.
-    "enable-module-command" = "no", choice(Protected::NAMES), FIXED => enable_module_command: Protected;
+    "enable-module-command" = "no", choice(Protected::NAMES), FIXED | LATER => enable_module_command: Protected;
     /// Channels that a new user may use.
-    "acl-pubsub-default" = "resetchannels", choice(AclPubsubDefault::NAMES), OPEN | BOTH => acl_pubsub_default: AclPubsubDefault;
+    "acl-pubsub-default" = "resetchannels", choice(AclPubsubDefault::NAMES), OPEN | BOTH | LATER => acl_pubsub_default: AclPubsubDefault;
     /// Entries that ACL LOG keeps.
-    "acllog-max-len" = "128", int(0, LONG), OPEN | BOTH => acllog_max_len: i64;
+    "acllog-max-len" = "128", int(0, LONG), OPEN | BOTH | LATER => acllog_max_len: i64;
 
     // -- the store
     /// Keep the replication history in a durable log; `yes` here, where Redis has `no`. Without it a crash loses what
@@ -86,21 +86,21 @@ honoured! {
     /// When `appendonly` is off: take a checkpoint when so many changes are so many seconds old.
     "save" = "3600 1 300 100 60 10000", of(Form::Save), OPEN => save: Vec<SavePoint>;
     /// Refuse writes when the last checkpoint failed.
-    "stop-writes-on-bgsave-error" = "yes", yes_no(), OPEN => stop_writes_on_bgsave_error: bool;
+    "stop-writes-on-bgsave-error" = "yes", yes_no(), OPEN | LATER => stop_writes_on_bgsave_error: bool;
     /// Name of an RDB file to take over when there is no store yet.
-    "dbfilename" = "dump.rdb", text().with(dbfilename), OPEN | GUARDED => dbfilename: String;
+    "dbfilename" = "dump.rdb", text().with(dbfilename), OPEN | GUARDED | LATER => dbfilename: String;
     /// Whether RDB copies carry a checksum.
-    "rdbchecksum" = "yes", yes_no(), FIXED => rdbchecksum: bool;
+    "rdbchecksum" = "yes", yes_no(), FIXED | LATER => rdbchecksum: bool;
     /// Whether strings of RDB copies are compressed.
-    "rdbcompression" = "yes", yes_no(), OPEN => rdbcompression: bool;
+    "rdbcompression" = "yes", yes_no(), OPEN | LATER => rdbcompression: bool;
     /// Microseconds to wait at each key of a copy or checkpoint (negative: keys per microsecond); for tests.
-    "rdb-key-save-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN => rdb_key_save_delay: i64;
+    "rdb-key-save-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN | LATER => rdb_key_save_delay: i64;
     /// Microseconds to wait at each key that is loaded (negative: keys per microsecond); for tests.
-    "key-load-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN => key_load_delay: i64;
+    "key-load-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN | LATER => key_load_delay: i64;
     /// Bytes loaded between two looks at the clients.
-    "loading-process-events-interval-bytes" = "2097152", int(1024, INT), OPEN | HIDDEN => loading_process_events_interval_bytes: i64;
+    "loading-process-events-interval-bytes" = "2097152", int(1024, INT), OPEN | HIDDEN | LATER => loading_process_events_interval_bytes: i64;
     /// Start when the log ends in a torn record (it is cut off and said); `no` refuses to start.
-    "aof-load-truncated" = "yes", yes_no(), OPEN => aof_load_truncated: bool;
+    "aof-load-truncated" = "yes", yes_no(), OPEN | LATER => aof_load_truncated: bool;
     /// Own: a checkpoint is due when the log behind the last one is this share of the keyspace, in percent.
     "checkpoint-growth-percentage" = "100", int(1, INT), OPEN => checkpoint_growth_percentage: i64;
     /// Own: no checkpoint is taken for growth before the log behind the last one has this size.
@@ -120,9 +120,9 @@ honoured! {
     /// Whether a replica refuses writes.
     "replica-read-only" | "slave-read-only" = "yes", yes_no(), OPEN => replica_read_only: bool;
     /// Whether a replica leaves eviction to its master.
-    "replica-ignore-maxmemory" | "slave-ignore-maxmemory" = "yes", yes_no(), OPEN => replica_ignore_maxmemory: bool;
+    "replica-ignore-maxmemory" | "slave-ignore-maxmemory" = "yes", yes_no(), OPEN | LATER => replica_ignore_maxmemory: bool;
     /// Whether a replica drops its old data in the background before a full copy.
-    "replica-lazy-flush" | "slave-lazy-flush" = "no", yes_no(), OPEN => replica_lazy_flush: bool;
+    "replica-lazy-flush" | "slave-lazy-flush" = "no", yes_no(), OPEN | LATER => replica_lazy_flush: bool;
     /// Rank among the candidates for promotion, the lowest first; 0 is never promoted.
     "replica-priority" | "slave-priority" = "100", int(0, INT), OPEN => replica_priority: i64;
     /// Whether sentinels show this replica to clients.
@@ -132,21 +132,21 @@ honoured! {
     /// Port that a replica says it has; 0 is `port`.
     "replica-announce-port" | "slave-announce-port" = "0", int(0, 65535), OPEN => replica_announce_port: u16;
     /// Whether a replica applies the stream although its own log cannot be written.
-    "replica-ignore-disk-write-errors" = "no", yes_no(), OPEN => replica_ignore_disk_write_errors: bool;
+    "replica-ignore-disk-write-errors" = "no", yes_no(), OPEN | LATER => replica_ignore_disk_write_errors: bool;
     /// Whether full copies go straight to the socket.
-    "repl-diskless-sync" = "yes", yes_no(), OPEN => repl_diskless_sync: bool;
+    "repl-diskless-sync" = "yes", yes_no(), OPEN | LATER => repl_diskless_sync: bool;
     /// Seconds to wait for more replicas before a full copy starts.
-    "repl-diskless-sync-delay" = "5", int(0, INT), OPEN => repl_diskless_sync_delay: i64;
+    "repl-diskless-sync-delay" = "5", int(0, INT), OPEN | LATER => repl_diskless_sync_delay: i64;
     /// So many waiting replicas start a full copy before the delay is over; 0 is none.
-    "repl-diskless-sync-max-replicas" = "0", int(0, INT), OPEN => repl_diskless_sync_max_replicas: i64;
+    "repl-diskless-sync-max-replicas" = "0", int(0, INT), OPEN | LATER => repl_diskless_sync_max_replicas: i64;
     /// Whether a full copy is read from the socket into the keyspace.
-    "repl-diskless-load" = "disabled", choice(DisklessLoad::NAMES), OPEN | NOT_LOADING => repl_diskless_load: DisklessLoad;
+    "repl-diskless-load" = "disabled", choice(DisklessLoad::NAMES), OPEN | NOT_LOADING | LATER => repl_diskless_load: DisklessLoad;
     /// Seconds between the PINGs in the replication stream.
     "repl-ping-replica-period" | "repl-ping-slave-period" = "10", int(1, INT), OPEN => repl_ping_replica_period: i64;
     /// Seconds of silence after which a replication link is broken.
     "repl-timeout" = "60", int(1, INT), OPEN => repl_timeout: i64;
     /// Whether the stream may wait to fill packets (more delay, fewer packets).
-    "repl-disable-tcp-nodelay" = "no", yes_no(), OPEN => repl_disable_tcp_nodelay: bool;
+    "repl-disable-tcp-nodelay" = "no", yes_no(), OPEN | LATER => repl_disable_tcp_nodelay: bool;
     /// Bytes of the stream kept in memory for replicas that come back.
     "repl-backlog-size" = "1mb", memory(1, LONG), OPEN => repl_backlog_size: u64;
     /// Seconds without a replica after which that memory is given back; 0 never.
@@ -156,27 +156,27 @@ honoured! {
     /// Seconds since its last word up to which a replica counts as in step.
     "min-replicas-max-lag" | "min-slaves-max-lag" = "10", int(0, INT), OPEN => min_replicas_max_lag: i64;
     /// What to do about a command of the stream that cannot be applied.
-    "propagation-error-behavior" = "ignore", choice(PropagationError::NAMES), OPEN => propagation_error_behavior: PropagationError;
+    "propagation-error-behavior" = "ignore", choice(PropagationError::NAMES), OPEN | LATER => propagation_error_behavior: PropagationError;
 
     // -- memory
     /// Bytes of memory above which keys are evicted or writes refused; 0 is no limit.
-    "maxmemory" = "0", memory(0, ULONG), OPEN => maxmemory: u64;
+    "maxmemory" = "0", memory(0, ULONG), OPEN | LATER => maxmemory: u64;
     /// Which keys are evicted.
-    "maxmemory-policy" = "noeviction", choice(MaxmemoryPolicy::NAMES), OPEN => maxmemory_policy: MaxmemoryPolicy;
+    "maxmemory-policy" = "noeviction", choice(MaxmemoryPolicy::NAMES), OPEN | LATER => maxmemory_policy: MaxmemoryPolicy;
     /// Keys looked at to find the one to evict.
-    "maxmemory-samples" = "5", int(1, 64), OPEN => maxmemory_samples: i64;
+    "maxmemory-samples" = "5", int(1, 64), OPEN | LATER => maxmemory_samples: i64;
     /// How hard eviction works before it lets a request through, 0 to 100.
-    "maxmemory-eviction-tenacity" = "10", int(0, 100), OPEN => maxmemory_eviction_tenacity: i64;
+    "maxmemory-eviction-tenacity" = "10", int(0, 100), OPEN | LATER => maxmemory_eviction_tenacity: i64;
     /// Bytes of memory that all clients together may take; negative is a percentage of `maxmemory`; 0 is no limit.
-    "maxmemory-clients" = "0", of(Form::MemoryOrPercent { min: -100, max: LONG }), OPEN => maxmemory_clients: i64;
+    "maxmemory-clients" = "0", of(Form::MemoryOrPercent { min: -100, max: LONG }), OPEN | LATER => maxmemory_clients: i64;
     /// How fast the access counter of LFU eviction saturates.
-    "lfu-log-factor" = "10", int(0, INT), OPEN => lfu_log_factor: i64;
+    "lfu-log-factor" = "10", int(0, INT), OPEN | LATER => lfu_log_factor: i64;
     /// Minutes after which that counter is halved.
-    "lfu-decay-time" = "1", int(0, INT), OPEN => lfu_decay_time: i64;
+    "lfu-decay-time" = "1", int(0, INT), OPEN | LATER => lfu_decay_time: i64;
     /// How much work goes into finding expired keys, 1 to 10.
-    "active-expire-effort" = "1", int(1, 10), OPEN => active_expire_effort: i64;
+    "active-expire-effort" = "1", int(1, 10), OPEN | LATER => active_expire_effort: i64;
     /// Whether evicted values are freed in the background.
-    "lazyfree-lazy-eviction" = "no", yes_no(), OPEN => lazyfree_lazy_eviction: bool;
+    "lazyfree-lazy-eviction" = "no", yes_no(), OPEN | LATER => lazyfree_lazy_eviction: bool;
     /// Whether expired values are freed in the background.
     "lazyfree-lazy-expire" = "no", yes_no(), OPEN => lazyfree_lazy_expire: bool;
     /// Whether values that a command replaces are freed in the background.
@@ -194,51 +194,51 @@ honoured! {
     /// What clients may leave unread, by class.
     "client-output-buffer-limit" = "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60", of(Form::Output), OPEN | BOTH => client_output_buffer_limit: OutputLimits;
     /// Keys that the table of client side caching holds; 0 is no limit.
-    "tracking-table-max-keys" = "1000000", int(0, LONG), OPEN => tracking_table_max_keys: i64;
+    "tracking-table-max-keys" = "1000000", int(0, LONG), OPEN | LATER => tracking_table_max_keys: i64;
     /// Milliseconds after which a script makes the server answer BUSY; 0 never.
-    "busy-reply-threshold" | "lua-time-limit" = "5000", int(0, LONG), OPEN => busy_reply_threshold: i64;
+    "busy-reply-threshold" | "lua-time-limit" = "5000", int(0, LONG), OPEN | LATER => busy_reply_threshold: i64;
     /// Whether RESTORE and full copies are checked in depth.
-    "sanitize-dump-payload" = "no", choice(SanitizeDump::NAMES), OPEN => sanitize_dump_payload: SanitizeDump;
+    "sanitize-dump-payload" = "no", choice(SanitizeDump::NAMES), OPEN | LATER => sanitize_dump_payload: SanitizeDump;
 
     // -- observation
     /// Microseconds above which a command enters the slow log; negative logs none.
-    "slowlog-log-slower-than" | "commandlog-execution-slower-than" = "10000", int(-1, LONG), OPEN => slowlog_log_slower_than: i64;
+    "slowlog-log-slower-than" | "commandlog-execution-slower-than" = "10000", int(-1, LONG), OPEN | LATER => slowlog_log_slower_than: i64;
     /// Entries that the slow log keeps.
-    "slowlog-max-len" | "commandlog-slow-execution-max-len" = "128", int(0, LONG), OPEN => slowlog_max_len: i64;
+    "slowlog-max-len" | "commandlog-slow-execution-max-len" = "128", int(0, LONG), OPEN | LATER => slowlog_max_len: i64;
     /// Milliseconds above which LATENCY remembers an event; 0 remembers none.
-    "latency-monitor-threshold" = "0", int(0, LONG), OPEN => latency_monitor_threshold: i64;
+    "latency-monitor-threshold" = "0", int(0, LONG), OPEN | LATER => latency_monitor_threshold: i64;
     /// Whether the latency of each command is counted.
-    "latency-tracking" = "yes", yes_no(), OPEN => latency_tracking: bool;
+    "latency-tracking" = "yes", yes_no(), OPEN | LATER => latency_tracking: bool;
     /// Percentiles that INFO latencystats shows.
-    "latency-tracking-info-percentiles" = "50 99 99.9", of(Form::Percentiles), OPEN => latency_tracking_info_percentiles: Vec<f64>;
+    "latency-tracking-info-percentiles" = "50 99 99.9", of(Form::Percentiles), OPEN | LATER => latency_tracking_info_percentiles: Vec<f64>;
     /// Which changes of keys are published.
-    "notify-keyspace-events" = "", of(Form::Events), OPEN => notify_keyspace_events: KeyspaceEvents;
+    "notify-keyspace-events" = "", of(Form::Events), OPEN | LATER => notify_keyspace_events: KeyspaceEvents;
 
     // -- when a collection changes from its small form to its large one
     /// Fields up to which a hash stays small.
-    "hash-max-listpack-entries" | "hash-max-ziplist-entries" = "512", int(0, LONG), OPEN => hash_max_listpack_entries: i64;
+    "hash-max-listpack-entries" | "hash-max-ziplist-entries" = "512", int(0, LONG), OPEN | LATER => hash_max_listpack_entries: i64;
     /// Bytes of a field or value up to which a hash stays small.
-    "hash-max-listpack-value" | "hash-max-ziplist-value" = "64", memory(0, LONG), OPEN => hash_max_listpack_value: u64;
+    "hash-max-listpack-value" | "hash-max-ziplist-value" = "64", memory(0, LONG), OPEN | LATER => hash_max_listpack_value: u64;
     /// Entries (or, negative, a size class) of one part of a list.
-    "list-max-listpack-size" | "list-max-ziplist-size" = "-2", int(i32::MIN as i128, INT), OPEN => list_max_listpack_size: i64;
+    "list-max-listpack-size" | "list-max-ziplist-size" = "-2", int(i32::MIN as i128, INT), OPEN | LATER => list_max_listpack_size: i64;
     /// Parts at each end of a list that are not compressed; 0 compresses none.
-    "list-compress-depth" = "0", int(0, INT), OPEN => list_compress_depth: i64;
+    "list-compress-depth" = "0", int(0, INT), OPEN | LATER => list_compress_depth: i64;
     /// Members up to which a set of integers stays an array.
-    "set-max-intset-entries" = "512", int(0, LONG), OPEN => set_max_intset_entries: i64;
+    "set-max-intset-entries" = "512", int(0, LONG), OPEN | LATER => set_max_intset_entries: i64;
     /// Members up to which a set stays small.
-    "set-max-listpack-entries" = "128", int(0, LONG), OPEN => set_max_listpack_entries: i64;
+    "set-max-listpack-entries" = "128", int(0, LONG), OPEN | LATER => set_max_listpack_entries: i64;
     /// Bytes of a member up to which a set stays small.
-    "set-max-listpack-value" = "64", int(0, LONG), OPEN => set_max_listpack_value: i64;
+    "set-max-listpack-value" = "64", int(0, LONG), OPEN | LATER => set_max_listpack_value: i64;
     /// Members up to which a sorted set stays small.
-    "zset-max-listpack-entries" | "zset-max-ziplist-entries" = "128", int(0, LONG), OPEN => zset_max_listpack_entries: i64;
+    "zset-max-listpack-entries" | "zset-max-ziplist-entries" = "128", int(0, LONG), OPEN | LATER => zset_max_listpack_entries: i64;
     /// Bytes of a member up to which a sorted set stays small.
-    "zset-max-listpack-value" | "zset-max-ziplist-value" = "64", memory(0, LONG), OPEN => zset_max_listpack_value: u64;
+    "zset-max-listpack-value" | "zset-max-ziplist-value" = "64", memory(0, LONG), OPEN | LATER => zset_max_listpack_value: u64;
     /// Bytes up to which a HyperLogLog stays sparse.
-    "hll-sparse-max-bytes" = "3000", memory(0, LONG), OPEN => hll_sparse_max_bytes: u64;
+    "hll-sparse-max-bytes" = "3000", memory(0, LONG), OPEN | LATER => hll_sparse_max_bytes: u64;
     /// Bytes of one node of a stream.
-    "stream-node-max-bytes" = "4096", memory(0, LONG), OPEN => stream_node_max_bytes: u64;
+    "stream-node-max-bytes" = "4096", memory(0, LONG), OPEN | LATER => stream_node_max_bytes: u64;
     /// Entries of one node of a stream.
-    "stream-node-max-entries" = "100", int(0, LONG), OPEN => stream_node_max_entries: i64;
+    "stream-node-max-entries" = "100", int(0, LONG), OPEN | LATER => stream_node_max_entries: i64;
 }
 
 /// Out of 1 to 500 is brought into it, as Redis does.

@@ -61,6 +61,11 @@ impl Change {
         self.before.iter().map(|(directive, _)| directive.name)
     }
 
+    /// Those of them that nothing obeys in this version.
+    pub fn later(&self) -> Vec<&'static str> {
+        self.before.iter().filter(|(directive, _)| directive.is_later()).map(|(directive, _)| directive.name).collect()
+    }
+
     /// Whether this directive has another value now.
     pub fn has(&self, name: &str) -> bool {
         self.names().any(|changed| changed == name)

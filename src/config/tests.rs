@@ -238,6 +238,15 @@ fn kept_directives_in_use_are_named() {
 }
 
 #[test]
+fn what_is_not_obeyed_yet_is_named() {
+    let config = node("--maxmemory 1gb --port 7001 --user alice on --rename-command KEYS ''").unwrap();
+    assert_eq!(config.later_in_use(), ["maxmemory", "user", "rename-command"]);
+    let mut config = node("").unwrap();
+    let change = config.set(&[(b"maxmemory", b"1gb"), (b"timeout", b"1")], SetAccess::default()).unwrap();
+    assert_eq!(change.later(), ["maxmemory"]);
+}
+
+#[test]
 fn the_process_title_follows_the_settings() {
     assert_eq!(node("--port 7001").unwrap().process_title("regent node").as_deref(), Some("regent node *:7001"));
     let named = node("--proc-title-template '{title}/{config-file}'").unwrap();

@@ -1,9 +1,9 @@
 //! Carries out what handlers asked for, behind the turn.
 
 use super::world::World;
-use super::{links, stop};
+use super::{links, listener, stop};
 use crate::command::{Ask, Blocked, Slot};
-use crate::config::LogLevel;
+use crate::config::{Change, LogLevel};
 use crate::runtime::logging::{self, Verbosity};
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ fn one(world: &Rc<World>, ask: Ask) {
         Ask::Replication => {} // links::perform comes behind
         Ask::BecameReplica(slot) => links::became_replica(world, slot),
         Ask::Configured(names) => configured(world, &names),
+        Ask::Listen { slot, change } => drop(tokio::task::spawn_local(listen(world.clone(), slot, change))),
         Ask::Sleep(span) => {
             #[expect(clippy::disallowed_methods, reason = "DEBUG SLEEP is to stop the loop")]
             std::thread::sleep(Duration::from_millis(span.0.max(0) as u64));
@@ -75,6 +76,7 @@ fn reload(world: &Rc<World>, slot: Slot) {
         let mut server = world.server.borrow_mut();
         world.disk.borrow_mut().reload(&mut server)
     };
+    let result = result.map_err(|error| format!("ERR {error}"));
     world.server.borrow_mut().answer_saved(slot, result.as_ref().map(|_| ()).map_err(String::as_str));
     world.turn.notify_one();
 }
@@ -93,6 +95,36 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
     }
     links::configure(&mut server);
     world.disk.borrow().show(&mut server);
+}
+
+/// CONFIG SET of what the listening sockets depend on: all of it holds, or none.
+async fn listen(world: Rc<World>, slot: Slot, change: Change) {
+    let names: Vec<_> = change.names().collect();
+    let reply = match listener::reopen(&world).await {
+        Ok(()) => {
+            configured(&world, &names);
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!("Warning: {error}");
+            world.server.borrow_mut().config.undo(change);
+            if let Err(error) = listener::reopen(&world).await {
+                tracing::warn!("The former sockets can't be opened again: {error}");
+            }
+            Err(match names.contains(&"port") {
+                true => {
+                    "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. \
+                         Check server logs."
+                }
+                false => {
+                    "ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified \
+                          addresses."
+                }
+            })
+        }
+    };
+    world.server.borrow_mut().answer_saved(slot, reply);
+    world.resume(slot);
 }
 
 /// The directive's word as the log's own.

@@ -76,8 +76,39 @@ fn listen(address: SocketAddr, backlog: i64) -> std::io::Result<std::net::TcpLis
     Ok(socket.into())
 }
 
+/// Lets clients in by these sockets.
+pub fn open(world: &Rc<World>, listeners: Vec<std::net::TcpListener>) -> Result<(), String> {
+    for listener in listeners {
+        let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+        let door = tokio::task::spawn_local(accept(world.clone(), listener));
+        world.doors.borrow_mut().push(door);
+    }
+    Ok(())
+}
+
+/// `port` or `bind` have changed: the sockets are closed, and others opened in their place.
+pub async fn reopen(world: &Rc<World>) -> Result<(), String> {
+    let doors = std::mem::take(&mut *world.doors.borrow_mut());
+    for door in doors {
+        door.abort();
+        let _ = door.await; // its socket is closed then
+    }
+    let listeners = {
+        let mut server = world.server.borrow_mut();
+        let settings = &server.config.settings;
+        let (port, backlog) = (settings.port, settings.tcp_backlog);
+        let listeners = match port {
+            0 => Vec::new(),
+            port => bind(&settings.bind, port, backlog)?,
+        };
+        server.process.tcp_port = port;
+        listeners
+    };
+    open(world, listeners)
+}
+
 /// Accepts connections for as long as the node runs.
-pub async fn accept(world: Rc<World>, listener: TcpListener) {
+async fn accept(world: Rc<World>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => enter(&world, stream, peer),

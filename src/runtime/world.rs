@@ -13,6 +13,7 @@ use crate::session;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 /// An output buffer that has been larger than this is given back when it is empty, in bytes.
 const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
@@ -36,6 +37,8 @@ pub struct World {
     pub exit: Cell<Option<i32>>,
     pub exit_bell: Notify,
     connections: RefCell<Vec<Option<Rc<Connection>>>>,
+    /// The tasks that accept connections.
+    pub doors: RefCell<Vec<JoinHandle<()>>>,
 }
 
 /// What the store's threads ring: one bell wakes one task, so each that waits has its own.
@@ -60,6 +63,7 @@ impl World {
             exit: Cell::new(None),
             exit_bell: Notify::new(),
             connections: RefCell::new(Vec::new()),
+            doors: RefCell::new(Vec::new()),
         })
     }
 

@@ -2,8 +2,8 @@
 
 use super::help::help;
 use crate::command::spec::{ADMIN, Flags, Group, LOADING, NONE, NOSCRIPT, STALE, Spec, spec};
-use crate::command::{Args, Ask, Client, Cx, Outcome, Refusal};
-use crate::config::{SetAccess, SetError};
+use crate::command::{Args, Ask, Blocked, Client, Cx, Outcome, Refusal};
+use crate::config::{Change, SetAccess, SetError};
 
 pub const ROWS: &[Spec] = &[spec("config", -2, NONE, Group::Server, |_, _| Err(Refusal::Syntax))
     .doc("2.0.0", "A container for server configuration commands.")
@@ -74,11 +74,32 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         SetError::Loading => Refusal::Loading,
         error => Refusal::err(error),
     })?;
+    let later = change.later();
+    if !later.is_empty() {
+        tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
+    }
+    if LISTENING.iter().any(|name| change.has(name)) {
+        return listen(cx, change);
+    }
     let names: Vec<&'static str> = change.names().collect();
     if !names.is_empty() {
         cx.ask(Ask::Configured(names));
     }
     cx.reply().ok();
+    Ok(())
+}
+
+/// What the listening sockets depend on: whether they can be opened is known later, and so is the reply.
+const LISTENING: [&str; 2] = ["port", "bind"];
+
+fn listen(cx: &mut Cx<'_>, change: Change) -> Outcome {
+    if !cx.may_block() {
+        cx.server.config.undo(change);
+        return Err(Refusal::err("CONFIG SET of port and bind is not allowed inside a transaction"));
+    }
+    let slot = cx.slot;
+    cx.ask(Ask::Listen { slot, change });
+    cx.block(Blocked::Checkpoint);
     Ok(())
 }
 

@@ -95,7 +95,7 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             Ok(())
         }
         (b"change-repl-id", 0) => {
-            let replid = cx.server.fresh;
+            let replid = cx.server.fresh_id();
             cx.ask(Ask::NewHistory { replid });
             ok(cx)
         }

@@ -38,6 +38,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+/// How much may be left to be synced while appends are held back for the next segment.
+const PAUSE_BYTES: u64 = 256 * 1024;
+
+/// How often what came meanwhile is synced ahead of that: each round leaves less, unless the disk is slower than the
+/// writes.
+const ROUNDS_AHEAD: u32 = 4;
+
 /// Where a log generation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -72,8 +79,12 @@ pub struct Log {
 /// Where the appender stands in changing segments.
 enum Rolling {
     No,
-    /// Most of the segment is being synced, so that the pause is short.
-    Ahead(Offset),
+    /// Most of the segment is being synced up to `mark`, and then most of what came meanwhile, so that little is left for
+    /// the pause.
+    Ahead {
+        mark: Offset,
+        rounds: u32,
+    },
     /// Appends are held back until the sync thread has made the next segment.
     Held,
 }
@@ -190,7 +201,7 @@ impl Log {
         self.active.extend(self.length, self.end);
         self.shared.end.store(self.end.0, Ordering::Release);
         if self.length >= self.roll_at && matches!(self.rolling, Rolling::No) && self.end > self.active.header.start {
-            self.rolling = Rolling::Ahead(self.end);
+            self.rolling = Rolling::Ahead { mark: self.end, rounds: 0 };
             self.sync_request();
         }
         Ok(())
@@ -216,8 +227,13 @@ impl Log {
         }
         match self.rolling {
             Rolling::No => Ok(()),
-            Rolling::Ahead(mark) if self.synced() < mark => Ok(()),
-            Rolling::Ahead(_) => {
+            Rolling::Ahead { mark, .. } if self.synced() < mark => Ok(()),
+            Rolling::Ahead { mark, rounds } if rounds < ROUNDS_AHEAD && self.end.bytes_since(mark) > PAUSE_BYTES => {
+                self.rolling = Rolling::Ahead { mark: self.end, rounds: rounds + 1 };
+                self.sync_request();
+                Ok(())
+            }
+            Rolling::Ahead { .. } => {
                 let header = SegmentHeader {
                     generation: self.active.header.generation,
                     start: self.end,
