@@ -63,7 +63,8 @@ pub fn ranked(master: &Master, seen: &MasterSeen, now: Millis) -> Vec<Candidate>
 pub fn choose(master: &Master, seen: &MasterSeen, but: Option<&Addr>, now: Millis) -> Choice {
     let candidates: Vec<Candidate> =
         ranked(master, seen, now).into_iter().filter(|candidate| Some(&candidate.addr) != but).collect();
-    let asked = |c: &Candidate| seen.nodes.get(&c.addr).and_then(|node| node.asked);
+    let from = asked_from(master, seen);
+    let asked = |c: &Candidate| seen.nodes.get(&c.addr).and_then(|node| node.asked).filter(|at| *at >= from);
     let due = |c: &&Candidate| asked(c).is_none_or(|at| now.since(at) > LIVE_MS);
     let ask: Vec<Addr> = candidates.iter().filter(due).map(|c| c.addr.clone()).collect();
     if !ask.is_empty() {
@@ -119,13 +120,20 @@ fn judge(master: &Master, seen: &MasterSeen, addr: &Addr, now: Millis) -> Option
         offset: facts.offset,
         runid: facts.runid,
         obeyed: node.obeyed().unwrap_or(Epoch(0)),
-        live: is_live(node, *at, now),
+        live: is_live(node, *at, asked_from(master, seen), now),
         role,
     })
 }
 
-fn is_live(node: &NodeSeen, read: Millis, now: Millis) -> bool {
-    node.asked.is_some_and(|asked| read >= asked && now.since(asked) <= LIVE_MS)
+fn is_live(node: &NodeSeen, read: Millis, from: Millis, now: Millis) -> bool {
+    node.asked.is_some_and(|asked| asked >= from && read >= asked && now.since(asked) <= LIVE_MS)
+}
+
+/// Questions asked before this moment were about something else: an earlier pick or master, or this master in its
+/// better days.
+fn asked_from(master: &Master, seen: &MasterSeen) -> Millis {
+    let down_since = seen.nodes.get(&master.addr).and_then(|node| node.down_since);
+    [Some(seen.phase_at), down_since, seen.forced].into_iter().flatten().max().unwrap_or_default()
 }
 
 fn was_picked(master: &Master, addr: &Addr, replica: &Replica) -> bool {
@@ -269,5 +277,28 @@ mod tests {
         let Choice::Pick(best) = choose(&master, &seen, None, NOW + Millis(302)) else { panic!("no pick") };
         assert_eq!(best.addr, addr(2));
         assert_eq!(choose(&master, &MasterSeen::default(), None, NOW), Choice::Nobody);
+    }
+
+    // A master that had just been promoted failed again within a second: the answers to the questions of the first
+    // failover counted as live, and the replica whose facts happened to be read again in between was promoted although
+    // the other one was ahead of it.
+    #[test]
+    fn answers_of_an_earlier_failover_are_not_live() {
+        let (master, mut seen) = world();
+        let before = NOW - Millis(700);
+        for node in seen.nodes.values_mut() {
+            node.asked = Some(before);
+            node.info.iter_mut().for_each(|read| read.at = before + Millis(5));
+        }
+        let all = Choice::Ask(vec![addr(4), addr(3), addr(2)]);
+        seen.nodes.get_mut(&addr(1)).unwrap().down_since = Some(NOW - Millis(1));
+        assert_eq!(choose(&master, &seen, None, NOW), all, "the master went down since");
+        seen.nodes.get_mut(&addr(1)).unwrap().down_since = None;
+        assert!(matches!(choose(&master, &seen, None, NOW), Choice::Pick(_)));
+        seen.phase_at = NOW - Millis(600);
+        assert_eq!(choose(&master, &seen, None, NOW), all, "there is another master since");
+        seen.phase_at = Millis(0);
+        seen.forced = Some(NOW);
+        assert_eq!(choose(&master, &seen, None, NOW), all, "it was asked for since");
     }
 }
