@@ -19,7 +19,11 @@
 //!    (`agreed.rs`).
 //!
 //! 5. Nothing answers OK without doing what it says: what is not here is an unknown command, or is refused by name
-//!    (`table.rs`, `tests.rs`).
+//!    (`tests::answers::what_is_not_there_is_refused_by_name`, `every_command_of_the_table_is_known_to_its_handler`).
+//! 6. A pause of this process is taken in before anything that waited meanwhile (`Monitor::wake`;
+//!    `tests::watching::a_pause_of_this_process_is_noticed_before_anything_is_read`).
+//! 7. While a sentinel of another group watches a master, no orders are given for it from here
+//!    (`tests::watching::a_sentinel_that_refuses_is_told_of_once_and_a_foreign_one_stops_orders`).
 //!
 //! Files, in reading order: `event.rs`, `instance.rs`, `peers.rs`, `watched.rs`, `monitor.rs`, `masters.rs`, `links.rs`, `hosts.rs`,
 //! `telling.rs`, `agreed.rs`, `act.rs`, `scripts.rs`, `clients.rs`, `table.rs`, `commands.rs`, `client_commands.rs`,
