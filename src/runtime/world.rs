@@ -146,6 +146,9 @@ impl World {
             Sent::All if client.kind == Kind::Replica && client.out.is_empty() => {
                 let id = client.id;
                 self.links.borrow_mut().send(server, connection, id);
+                if !server.links.source.is_empty() {
+                    self.turn.notify_one(); // which does what the core wants next
+                }
             }
             Sent::All => {}
         }

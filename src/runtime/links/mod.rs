@@ -17,6 +17,7 @@ use crate::base::ReplId;
 use crate::command::{Closing, Kind, Server, Slot};
 use crate::replication::source::{self, CopyId, DropReason, LinkId};
 use crate::replication::{Level, Note, SinkConfig, SourceConfig, sink};
+use crate::store::LogReader;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -29,6 +30,8 @@ pub struct Links {
     slots: HashMap<LinkId, Slot>,
     /// What is on its way to a link.
     out: HashMap<LinkId, out::Out>,
+    /// Where a link stands in the log, if it was read for it.
+    readers: HashMap<LinkId, LogReader>,
     copies: HashMap<CopyId, copy::Outgoing>,
     /// Copies that are to be made as soon as a checkpoint may begin.
     ordered: Vec<CopyId>,
@@ -41,6 +44,7 @@ impl Links {
         let link = LinkId(client_id);
         self.slots.remove(&link);
         self.out.remove(&link);
+        self.readers.remove(&link);
         step_source(server, source::Event::Gone { link });
     }
 }
@@ -116,7 +120,10 @@ fn source_effect(world: &Rc<World>, effect: source::Effect) {
             copy::attach(world, copy, link);
         }
         Effect::AbandonCopy { copy } => copy::abandon(world, copy),
-        Effect::Send { link, from, to } => out::start(world, link, out::Out::Stream { from, to }),
+        Effect::Send { link, from, to } => {
+            world.links.borrow_mut().readers.remove(&link);
+            out::start(world, link, out::Out::Stream { from, to });
+        }
         Effect::SendFromLog { link, from, to } => out::from_log(world, link, from, to),
         Effect::Ping => {
             let mut server = world.server.borrow_mut();

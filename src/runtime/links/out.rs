@@ -3,9 +3,10 @@
 use super::{Links, copy, slot_of, step_source};
 use crate::base::Offset;
 use crate::command::Server;
-use crate::replication::source::{Event, LinkId};
+use crate::replication::source::{Effect, Event, LinkId};
 use crate::runtime::connection::{Connection, Sent};
 use crate::runtime::world::World;
+use crate::store::LogError;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
@@ -35,18 +36,35 @@ pub fn start(world: &Rc<World>, link: LinkId, out: Out) {
 
 /// Reads stream bytes from the log, on a blocking thread, and begins to send them.
 pub fn from_log(world: &Rc<World>, link: LinkId, from: Offset, to: Offset) {
-    let Some(mut reader) = world.disk.borrow().store.log().map(crate::store::Log::reader) else { return };
+    // The reader of the piece before stands where this one begins.
+    let kept = world.links.borrow_mut().readers.remove(&link);
+    let reader = kept.or_else(|| world.disk.borrow().store.log().map(crate::store::Log::reader));
     let world = world.clone();
     tokio::task::spawn_local(async move {
         let wanted = to.bytes_since(from) as usize;
-        let read = tokio::task::spawn_blocking(move || reader.read(from, wanted)).await;
-        match read {
-            Ok(Ok(bytes)) if !bytes.is_empty() => start(&world, link, Out::Log { from, bytes, sent: 0 }),
-            Ok(Ok(_)) => tracing::warn!("The log has no bytes at offset {from} for a replica"),
-            Ok(Err(error)) => tracing::warn!("Can't read the log for a replica: {error}"),
-            Err(error) => tracing::warn!("Reading the log for a replica failed: {error}"),
+        let read = match reader {
+            Some(mut reader) => {
+                tokio::task::spawn_blocking(move || reader.read(from, wanted).map(|bytes| (bytes, reader))).await
+            }
+            None => Ok(Err(LogError::OutOfRange { asked: from, start: to, end: to })),
+        };
+        let why = match read {
+            Ok(Ok((bytes, reader))) if !bytes.is_empty() => {
+                if slot_of(&world, link).is_some() {
+                    world.links.borrow_mut().readers.insert(link, reader);
+                }
+                start(&world, link, Out::Log { from, bytes, sent: 0 });
+                return super::perform(&world);
+            }
+            Ok(Ok(_)) => format!("it has no bytes at offset {from}"),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        // It asks again, and is answered by what is there then.
+        tracing::warn!("Can't read the log for a replica, closing its link: {why}");
+        if let Some(connection) = slot_of(&world, link).and_then(|slot| world.connection(slot)) {
+            connection.end();
         }
-        super::perform(&world);
     });
 }
 
@@ -74,7 +92,9 @@ impl Links {
             let sent = match &mut out {
                 Out::Stream { from, to } => {
                     let Some(slices) = server.stream.backlog().slices(*from, to.bytes_since(*from) as usize) else {
-                        return Ok(None); // it fell out of the backlog; the core knows
+                        // The backlog has moved on while the socket took nothing: the rest stands in the log.
+                        server.links.source.push(Effect::SendFromLog { link, from: *from, to: *to });
+                        return Ok(None);
                     };
                     let mut how = Sent::All;
                     for slice in slices {
@@ -141,7 +161,6 @@ impl Links {
 
     /// The next piece, should the core have asked for one already: it is sent without another round.
     fn next(&mut self, server: &mut Server, link: LinkId) -> Option<Out> {
-        use crate::replication::source::Effect;
         let effects = &mut server.links.source;
         let at = effects.iter().position(|effect| matches!(effect, Effect::Send { link: of, .. } if *of == link))?;
         match effects.remove(at) {
