@@ -269,6 +269,7 @@ impl Builder {
         }
         pages.apply(Table::Meta, vec![current_row(&current)])?;
         pages.barrier()?;
+        pages.set_witness(current.version);
         let mut done = self.building.take().expect("it was there a moment ago");
         if let Some(old) = &self.current {
             done.garbage.extend((0..old.chunks).map(|chunk| (Table::Manifest, chunk_key(old.version, chunk))));

@@ -20,7 +20,8 @@ const LEAF_ROWS: usize = 17;
 const LEAF_BYTES_MAX: usize = 128 * 1024;
 const _: () = assert!(LEAF_ROWS * (PART_BYTES + 64) < LEAF_BYTES_MAX && PART_BYTES < SLED_VALUE_BYTES_MAX);
 
-const CURRENT: &[u8] = b"current";
+/// The row that names the current version.
+pub const CURRENT: &[u8] = b"current";
 /// Stands while pages of an unfinished checkpoint, or of one no longer current, may be there.
 pub const UNSWEPT: &[u8] = b"unswept";
 
@@ -152,7 +153,13 @@ pub fn load(pages: &dyn Pages) -> Result<Option<Loaded>, StoreError> {
         CodecError::Version(found) => StoreError::Version { dir: pages.dir().into(), what, found: found.into() },
         CodecError::Broken(_) => damaged(what, error.to_string()),
     };
-    let Some(record) = pages.get(Table::Meta, CURRENT)? else { return Ok(None) };
+    let witness = pages.witness()?;
+    let Some(record) = pages.get(Table::Meta, CURRENT)? else {
+        return match witness {
+            0 => Ok(None),
+            seen => Err(damaged("current record", format!("it is missing, and version {seen} was written"))),
+        };
+    };
     let Some((bytes, crc)) = record.split_last_chunk::<4>() else {
         return Err(damaged("current record", "cut off".into()));
     };
@@ -160,6 +167,10 @@ pub fn load(pages: &dyn Pages) -> Result<Option<Loaded>, StoreError> {
         return Err(damaged("current record", "checksum mismatch".into()));
     }
     let current: Current = codec::decode(bytes).map_err(|error| decoding("current record", error))?;
+    if current.version < witness {
+        let why = format!("it is of version {}, and version {witness} was written", current.version);
+        return Err(damaged("current record", why));
+    }
     let mut bytes = Vec::new();
     for chunk in 0..current.chunks {
         match pages.get(Table::Manifest, &chunk_key(current.version, chunk))? {

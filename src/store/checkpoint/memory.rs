@@ -17,6 +17,7 @@ struct State {
     durable: Data,
     /// Batches since the last barrier.
     pending: Vec<(Table, Vec<Op>)>,
+    witness: u64,
     steps: u64,
     fail_at: Option<u64>,
     crash_at: Option<u64>,
@@ -62,6 +63,11 @@ impl MemoryPages {
         self.0.lock().now.keys().filter(|key| key.0 == table).count()
     }
 
+    /// Loses a row, as the real one may when the file is damaged.
+    pub fn lose(&self, table: Table, key: &[u8]) {
+        self.0.lock().now.remove(&(table, key.to_vec())).expect("such a row");
+    }
+
     /// Flips a bit in a value.
     pub fn damage(&self, table: Table, key: &[u8]) {
         let mut state = self.0.lock();
@@ -77,7 +83,12 @@ impl MemoryPages {
         for (table, ops) in &state.pending[..kept] {
             play(&mut data, *table, ops);
         }
-        MemoryPages(Arc::new(Mutex::new(State { now: data.clone(), durable: data, ..State::default() })))
+        MemoryPages(Arc::new(Mutex::new(State {
+            now: data.clone(),
+            durable: data,
+            witness: state.witness,
+            ..State::default()
+        })))
     }
 
     fn step(&self) -> Result<parking_lot::MutexGuard<'_, State>, StoreError> {
@@ -123,6 +134,14 @@ impl Pages for MemoryPages {
         let of_table = state.now.iter().filter(|(key, _)| key.0 == table && key.1.starts_with(prefix));
         let rows: Vec<_> = of_table.map(|(key, value)| Ok((key.1.clone(), value.clone()))).collect();
         Box::new(rows.into_iter())
+    }
+
+    fn witness(&self) -> Result<u64, StoreError> {
+        Ok(self.0.lock().witness)
+    }
+
+    fn set_witness(&self, version: u64) {
+        self.0.lock().witness = version;
     }
 
     fn disk_bytes(&self) -> u64 {

@@ -12,7 +12,8 @@
 //!    sync (`torture::sled_makes_no_files_of_its_own`); every batch is followed by a flush (asserted by the double).
 //! 5. A checkpoint of another keyspace (a full copy's) holds nothing of the one before (`a_crash_at_every_step`;
 //!    `tests/replication.rs`, `a_full_copy_leaves_nothing_of_an_older_checkpoint`).
-//! 6. A page that does not match its checksum is a named fault, never returned.
+//! 6. A page that does not match its checksum is a named fault, never returned; nor is a page, a manifest or the
+//!    current record that is missing taken for an earlier state (`what_the_database_lost_is_noticed`).
 //!
 //! Files in reading order: `pages` (the database behind a trait, and sled), `manifest` (what is stored), `builder` (the
 //! steps), this one (the queue and the thread), `reading` (recovery), `memory` (the double of the tests).

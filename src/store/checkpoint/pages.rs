@@ -53,6 +53,11 @@ pub trait Pages: Send + Sync {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// All rows of a table whose keys begin with `prefix`, by key.
     fn scan(&self, table: Table, prefix: &[u8]) -> Rows<'_>;
+    /// The highest version that was current, as a file beside the database tells: it can only be behind. The database
+    /// takes a bad record for a torn tail and goes on without it and all that follows, silently.
+    fn witness(&self) -> Result<u64, StoreError>;
+    /// This version is current, for good.
+    fn set_witness(&self, version: u64);
     /// Bytes on the disk.
     fn disk_bytes(&self) -> u64;
     /// The directory that messages name.
@@ -62,6 +67,9 @@ pub trait Pages: Send + Sync {
 /// Rounds of collection behind a close. One frees up to eight bags of 64 objects, or lets the epoch go on; a round that
 /// finds nothing takes well under a microsecond.
 const COLLECTIONS: usize = 10_000;
+
+/// The file that tells the highest version.
+const WITNESS: &str = "witness";
 
 /// sled, held to the rules that its measurements dictate: one writing thread, a flush after every batch, the file synced
 /// by a descriptor of our own (sled's flush starts the writes and waits for them, but is no barrier), a small cache.
@@ -124,6 +132,19 @@ pub fn free_closed() {
     }
 }
 
+fn witness_of(version: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&version.to_be_bytes());
+    bytes[8..].copy_from_slice(&(!version).to_be_bytes());
+    bytes
+}
+
+/// 0 where a crash left half of it.
+fn read_witness(bytes: &[u8]) -> u64 {
+    let version = bytes.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    if witness_of(version) == bytes { version } else { 0 }
+}
+
 /// Runs what may panic inside sled; the panic's words as an error.
 pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| {
@@ -160,6 +181,20 @@ impl Pages for Sled {
             Ok((key, value)) => Ok((key.to_vec(), value.to_vec())),
             Err(error) => Err(self.fault("reading", error)),
         }))
+    }
+
+    fn witness(&self) -> Result<u64, StoreError> {
+        let path = self.dir.join(WITNESS);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(read_witness(&bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(StoreError::io(&path, error)),
+        }
+    }
+
+    fn set_witness(&self, version: u64) {
+        // One that can't be written stays behind, which is allowed; it is not synced for the same reason.
+        let _ = std::fs::write(self.dir.join(WITNESS), witness_of(version));
     }
 
     fn disk_bytes(&self) -> u64 {

@@ -289,3 +289,47 @@ fn a_fault_is_told_once_and_the_next_checkpoint_starts_anew() {
     let (offset, image) = read(&pages).unwrap();
     assert_eq!((offset, image.pages), (2, BTreeMap::from([((1, 2), vec![2; 10])])));
 }
+
+#[test]
+fn what_the_database_lost_is_noticed() {
+    let made = || {
+        let pages = MemoryPages::default();
+        let mut builder = builder(&pages);
+        for offset in 1..3 {
+            builder.begin().unwrap();
+            builder.put(Place::Page((1, offset)), b"page").unwrap();
+            builder.put(Place::Blob((1, offset)), b"blob").unwrap();
+            builder.commit(&manifest(offset), None).unwrap();
+            builder.sweep().unwrap();
+        }
+        assert_eq!(read(&pages).unwrap().1.pages.len(), 2);
+        pages
+    };
+    let told = |pages: &MemoryPages| match load(pages) {
+        Err(error) => error.to_string(),
+        Ok(None) => "nothing was noticed".into(),
+        Ok(Some(loaded)) => {
+            let all = PieceReader::new(pages, Table::Pages, &loaded.contents.pages).map(|page| page.map(drop));
+            let blobs = loaded.contents.blobs.iter().map(|(&id, piece)| read_blob(pages, id, piece).map(drop));
+            let first = all.chain(blobs).find_map(Result::err);
+            first.map_or("nothing was noticed".into(), |error| error.to_string())
+        }
+    };
+    let pages = made();
+    pages.lose(Table::Pages, &part_key((1, 2), 2, 0));
+    assert_eq!(told(&pages), "the checkpoint /memory is damaged: page 2 of space 1: it is missing");
+    let pages = made();
+    pages.lose(Table::Blobs, &part_key((1, 1), 1, 0));
+    assert_eq!(told(&pages), "the checkpoint /memory is damaged: blob 1 of space 1: 0 bytes of 4");
+    let pages = made();
+    pages.lose(Table::Manifest, &manifest::chunk_key(2, 0));
+    assert_eq!(told(&pages), "the checkpoint /memory is damaged: manifest: chunk 0 of version 2 is missing");
+    let pages = made();
+    pages.lose(Table::Meta, manifest::CURRENT);
+    let missing = "the checkpoint /memory is damaged: current record: it is missing, and version 2 was written";
+    assert_eq!(told(&pages), missing);
+    let pages = made();
+    pages.set_witness(3);
+    let older = "the checkpoint /memory is damaged: current record: it is of version 2, and version 3 was written";
+    assert_eq!(told(&pages), older);
+}
