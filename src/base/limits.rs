@@ -33,6 +33,16 @@ pub const TURN_BYTES_PER_CLIENT_MAX: usize = 256 * 1024;
 /// One slice of background work on the node's loop (checkpoint hand-over, expiry), microseconds.
 pub const SLICE_US_MAX: u64 = 1000;
 
+/// Space on the disk that the log holds in advance, so that what a turn has executed can always be appended: below the
+/// first figure it is short of room, and writes are refused; below the second it asks for more, up to the third.
+pub const LOG_ROOM_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// See [`LOG_ROOM_BYTES_MIN`].
+pub const LOG_ROOM_LOW_BYTES: u64 = 12 * 1024 * 1024;
+/// See [`LOG_ROOM_BYTES_MIN`].
+pub const LOG_ROOM_AHEAD_BYTES: u64 = 16 * 1024 * 1024;
+
+const _: () = assert!(LOG_ROOM_BYTES_MIN < LOG_ROOM_LOW_BYTES && LOG_ROOM_LOW_BYTES < LOG_ROOM_AHEAD_BYTES);
+const _: () = assert!(LOG_ROOM_BYTES_MIN >= 16 * TURN_BYTES_PER_CLIENT_MAX as u64);
 const _: () = assert!(READ_BUFFER_BYTES >= INLINE_BYTES_MAX);
 const _: () = assert!(TURN_BYTES_PER_CLIENT_MAX >= READ_BUFFER_BYTES);
 const _: () = assert!(SLED_VALUE_BYTES_MAX < 512 * 1024 / 4);

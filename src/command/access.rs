@@ -149,10 +149,11 @@ impl Server {
         Some(is_due(entry, self.wall))
     }
 
-    /// Removes a key that is due, if this node may.
+    /// Removes a key that is due, if this node may. While the disk is at fault a reader removes none: the room that is
+    /// left in the log is for what was executed.
     pub(super) fn expire(&mut self, db: u32, key: Key<'_>, writing: bool) {
         let may = match self.is_replica() {
-            false => writing || !self.stream.must_own(),
+            false => writing || (!self.stream.must_own() && self.fault.is_none()),
             true => writing && !self.config.settings.replica_read_only,
         };
         if may && !self.clients_paused() {

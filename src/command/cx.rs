@@ -99,9 +99,10 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Feeds a command that belongs to no database (PUBLISH).
+    /// Feeds a command that belongs to no database (PUBLISH). While the disk is at fault it goes to this node's own
+    /// subscribers alone: the room that is left in the log is for effects.
     pub fn feed_plain(&mut self, words: &[&[u8]]) {
-        if self.feeds() {
+        if self.feeds() && self.server.fault.is_none() {
             let Server { feed, stream, .. } = &mut *self.server;
             feed.plain(stream, words.iter().copied());
         }

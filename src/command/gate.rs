@@ -24,7 +24,6 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     let writes = flags.has(WRITE) || (spec.name == "exec" && queued_write(cx));
     let is_replica = server.is_replica();
     if (writes || spec.name == "ping")
-        && !is_replica
         && let Some(fault) = &server.fault
     {
         return Err(Refusal::Text(fault.clone().into()));

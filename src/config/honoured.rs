@@ -107,6 +107,8 @@ honoured! {
     "checkpoint-min-size" = "64mb", memory(1024, LONG), OPEN => checkpoint_min_size: u64;
     /// Own: bytes of log kept for replicas that come back, beyond what recovery needs.
     "log-retain-size" = "256mb", memory(0, LONG), OPEN => log_retain_size: u64;
+    /// Own: seconds for which replies are held back while the log can't be written; then those clients are closed.
+    "log-hold-timeout" = "60", int(1, INT), OPEN => log_hold_timeout: i64;
 
     // -- replication
     /// The master to follow, as `<host> <port>`; `no one` is none.

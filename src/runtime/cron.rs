@@ -92,7 +92,7 @@ fn every_second(world: &Rc<World>, server: &mut Server) {
     }
     let mut disk = world.disk.borrow_mut();
     disk.tend(server);
-    if !disk.checkpointing() && disk.is_due(server) {
+    if !disk.checkpointing() && disk.may_retry() && disk.is_due(server) {
         disk.want_checkpoint(None);
         world.disk_bell.notify_one();
     }

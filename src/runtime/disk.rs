@@ -2,15 +2,23 @@
 //!
 //! The loop never waits here: appending is one write into the page cache, fsync and checkpoints have threads of their
 //! own, and a checkpoint's pages are handed over in slices. Where the disk is at fault, the fault is named in
-//! [`Server::fault`] and the turn is told to keep its replies.
+//! [`Server::fault`], which refuses writes. A disk that fills up is told while all that was executed still fits the room
+//! that the log has reserved, so reads go on and every reply is true. Only where an append fails all the same (an error
+//! of the disk, a turn larger than the reserve), or where an fsync failed, is the turn told to keep its replies.
+
+mod append;
+#[cfg(test)]
+mod tests;
+
+pub use append::Appended;
 
 use super::{clock, recovery};
 use crate::base::{Epoch, Millis, Offset, ReplId};
-use crate::command::feed::Piece;
 use crate::command::{Server, Slot};
 use crate::keyspace::{self, Change, Dropped, Slice};
-use crate::replication::{Durable, History};
-use crate::store::{self, Image, LogError, State, Store, StoreError};
+use crate::replication::History;
+use crate::store::{self, Image, State, Store, StoreError};
+use append::Ailment;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -27,15 +35,16 @@ const SLICE_BYTES: usize = 256 * 1024;
 /// Pages set aside by writes while the storage thread lags; beyond it the checkpoint is given up and begun again later.
 const ASIDE_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// What became of an append.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Appended {
-    /// All that was pending is in the log.
-    All,
-    /// The log changes segments: again when it calls.
-    Later,
-    /// The disk is at fault: nothing that saw these effects may be told to anyone.
-    Fault,
+/// How long a checkpoint that failed is not tried again by itself, as in Redis.
+const CHECKPOINT_RETRY: Millis = Millis(5_000);
+
+const NOT_SAVED: &str = "ERR the checkpoint could not be written, see the log";
+
+/// A full copy has replaced everything in memory, and is to become what a restart finds.
+struct Adopting {
+    state: State,
+    /// The log generation that goes on from there has begun.
+    begun: bool,
 }
 
 /// A checkpoint under way.
@@ -78,10 +87,13 @@ pub struct Disk {
     /// Copies that are made from the next checkpoint.
     copies: Vec<CopyVisit>,
     /// A full copy has replaced everything in memory: what its checkpoint says, until it is current.
-    adopting: Option<State>,
+    adopting: Option<Adopting>,
     adopted: bool,
-    /// The fault that was told last, so that it is told once.
-    last_trouble: Option<String>,
+    ailment: Ailment,
+    /// When a checkpoint failed last, monotonic: the next one that nobody asked for waits.
+    failed_at: Option<Millis>,
+    /// The same of a new log generation.
+    renew_failed_at: Option<Millis>,
     /// Rung when a checkpoint has something to do.
     bell: Arc<Notify>,
 }
@@ -99,7 +111,9 @@ impl Disk {
             copies: Vec::new(),
             adopting: None,
             adopted: false,
-            last_trouble: None,
+            ailment: Ailment::None,
+            failed_at: None,
+            renew_failed_at: None,
             bell,
         }
     }
@@ -107,127 +121,6 @@ impl Disk {
     /// The history as the store keeps it.
     fn record(&self, history: &History) -> store::History {
         to_record(history, self.epoch, self.data_generation)
-    }
-
-    // ------------------------------------------------------------------ the log
-
-    /// Puts all that the turn has fed into the log. Where a checkpoint was asked for it begins here: nothing waits for
-    /// the log at this moment, as it may at any other while clients write.
-    pub fn append(&mut self, server: &mut Server) -> Appended {
-        let appended = self.append_pending(server);
-        if appended == Appended::All && self.may_begin(server) {
-            self.begin(server);
-            self.bell.notify_one();
-        }
-        appended
-    }
-
-    fn append_pending(&mut self, server: &mut Server) -> Appended {
-        if !server.feed.has_pending() {
-            return Appended::All;
-        }
-        let (mut bytes_done, mut changes_done, mut result) = (0, 0, Ok(()));
-        let (epoch, data_generation) = (self.epoch, self.data_generation);
-        if let Some(log) = self.store.log_mut() {
-            for piece in server.feed.pieces(server.stream.selected()) {
-                result = match piece {
-                    Piece::Bytes(bytes, db) => log.append(bytes, db.unwrap_or(0)).map(|()| bytes_done += bytes.len()),
-                    Piece::History(history, reason) => {
-                        let history = to_record(history, epoch, data_generation);
-                        let change = store::HistoryChange { history, reason: reason.to_string() };
-                        log.append_history(&change).map(|()| changes_done += 1)
-                    }
-                };
-                if result.is_err() {
-                    break;
-                }
-            }
-        } else {
-            server.feed.logged_all();
-            self.release(server);
-            return Appended::All;
-        }
-        server.feed.logged(bytes_done, changes_done);
-        self.release(server);
-        match result {
-            Ok(()) => {
-                self.recovered(server);
-                Appended::All
-            }
-            Err(LogError::Busy) => {
-                server.persistence.delayed_fsyncs += 1;
-                Appended::Later
-            }
-            Err(error) => {
-                self.fail(server, &error);
-                Appended::Fault
-            }
-        }
-    }
-
-    /// Tells the stream what is in the log, and what is on the disk.
-    pub fn release(&self, server: &mut Server) {
-        if self.adopting.is_some() || self.adopted {
-            return; // the log is of another history than the stream, for a moment
-        }
-        let durable = match self.store.log() {
-            Some(log) => {
-                server.stream.release(log.end().min(server.stream.end()));
-                Durable::From { start: log.start(), synced: log.synced() }
-            }
-            None => {
-                server.stream.release(server.stream.end());
-                Durable::Off
-            }
-        };
-        server.stream.set_durable(durable);
-    }
-
-    fn fail(&mut self, server: &mut Server, error: &LogError) {
-        let text = error.to_string();
-        if self.last_trouble.as_ref() != Some(&text) {
-            tracing::warn!("{text}. Writes are refused until the log can be written again.");
-        }
-        server.fault = Some(format!("MISCONF Errors writing to the AOF file: {}", text.replace(['\r', '\n'], " ")));
-        self.last_trouble = Some(text);
-    }
-
-    fn recovered(&mut self, server: &mut Server) {
-        if self.last_trouble.take().is_some() {
-            tracing::warn!("The log can be written again; writes are accepted.");
-            server.fault = None;
-        }
-    }
-
-    /// Looks after the log: a failed fsync ends its generation, old segments go.
-    pub fn tend(&mut self, server: &mut Server) {
-        let fault = self.store.log().and_then(store::Log::fault);
-        if let Some(error) = fault {
-            self.fail(server, &error);
-            self.renew(server);
-        }
-        let needed = server.source.lowest_needed().unwrap_or(server.stream.end());
-        let retained = Offset(server.stream.end().0.saturating_sub(server.config.settings.log_retain_size));
-        self.store.trim(needed.min(retained).max(Offset(0)));
-        self.release(server);
-    }
-
-    /// A new log generation at the stream's end, with a checkpoint of everything to come.
-    fn renew(&mut self, server: &mut Server) {
-        self.give_up(server);
-        let origin = store::Origin {
-            replid: server.stream.history().id(),
-            offset: server.stream.released(),
-            db: server.stream.selected().unwrap_or(0),
-            genesis: false,
-        };
-        match self.store.new_generation(origin) {
-            Ok(generation) => {
-                tracing::warn!("The log goes on in generation {generation} at offset {}.", origin.offset);
-                self.want_checkpoint(None);
-            }
-            Err(error) => tracing::warn!("Can't begin a new log: {error}"),
-        }
     }
 
     /// What INFO says about the store.
@@ -248,7 +141,7 @@ impl Disk {
         let Some(log) = info.log else { return };
         (view.log_start, view.log_end, view.log_synced) = (log.start, log.end, log.synced);
         (view.log_bytes, view.log_segments) = (log.bytes, log.segments as u64);
-        view.log_ok = log.fault.is_none() && self.last_trouble.is_none();
+        view.log_ok = log.fault.is_none() && self.ailment == Ailment::None;
         if let Some(cost) = log.last_sync {
             let age = Millis(i64::try_from(cost.ended.elapsed().as_millis()).unwrap_or(i64::MAX));
             view.last_fsync = Some(Millis(server.mono.0.saturating_sub(age.0)));
@@ -278,7 +171,7 @@ impl Disk {
 
     /// A full copy has taken the place of the keyspace: a new log generation, and a checkpoint of it all. Until that is
     /// current a restart finds what was there before.
-    pub fn begin_generation(&mut self, server: &mut Server, id: ReplId, at: Offset, db: u32) -> Result<(), StoreError> {
+    pub fn begin_generation(&mut self, server: &mut Server, id: ReplId, at: Offset, db: u32) {
         self.give_up(server);
         let state = State {
             offset: at,
@@ -287,13 +180,26 @@ impl Disk {
             keyspace: Vec::new(),
             extra: BTreeMap::new(),
         };
-        self.adopting = Some(state);
+        self.adopting = Some(Adopting { state, begun: false });
+        self.failed_at = None;
         self.want_checkpoint(None);
-        if self.store.log().is_some() {
-            self.store.new_generation(store::Origin { replid: id, offset: at, db, genesis: false })?;
-        }
         self.begin(server);
-        Ok(())
+    }
+
+    /// The log generation that follows a full copy, unless it has begun; whether it has.
+    fn follow_copy(&mut self) -> bool {
+        let Some(Adopting { state, begun: begun @ false }) = &mut self.adopting else { return true };
+        if self.store.log().is_some() {
+            let (replid, offset) = (state.history.replid, state.offset);
+            let origin = store::Origin { replid, offset, db: state.db, genesis: false };
+            if let Err(error) = self.store.new_generation(origin) {
+                tracing::warn!("The full copy can't be made durable: {error}");
+                self.failed_at = Some(clock::mono());
+                return false;
+            }
+        }
+        *begun = true;
+        true
     }
 
     /// Whether the checkpoint of a full copy has become current since the last question.
@@ -319,6 +225,11 @@ impl Disk {
     /// Whether one is under way or asked for.
     pub fn checkpointing(&self) -> bool {
         self.running.is_some() || self.wanted.is_some()
+    }
+
+    /// Whether one that nobody waits for may be tried: not at once behind one that failed.
+    pub fn may_retry(&self) -> bool {
+        self.failed_at.is_none_or(|failed| clock::mono().since(failed) >= CHECKPOINT_RETRY)
     }
 
     /// Whether the log has grown enough since the last one.
@@ -375,12 +286,19 @@ impl Disk {
 
     fn begin(&mut self, server: &mut Server) {
         let waiting = self.wanted.take().unwrap_or_default();
+        if !self.follow_copy() {
+            for slot in waiting {
+                server.answer_saved(slot, Err(NOT_SAVED));
+            }
+            return;
+        }
         let ticket = match &self.adopting {
             None => self.store.checkpoint().begin(),
             Some(_) => self.store.checkpoint().begin_anew(),
         };
         let manifest = server.keyspace.checkpoint_begin();
-        let state = self.adopting.clone().unwrap_or_else(|| State {
+        let adopting = self.adopting.as_ref().map(|adopting| adopting.state.clone());
+        let state = adopting.unwrap_or_else(|| State {
             offset: server.stream.end(),
             db: server.stream.selected().unwrap_or(0),
             history: self.record(server.stream.history()),
@@ -449,11 +367,9 @@ impl Disk {
                 visit(manifest, image);
             }));
         }
-        if !ok && self.adopting.is_some() {
-            self.want_checkpoint(None);
-        }
+        self.failed_at = (!ok).then(clock::mono);
         for slot in running.waiting {
-            let reply = if ok { Ok(()) } else { Err("ERR the checkpoint could not be written, see the log") };
+            let reply = if ok { Ok(()) } else { Err(NOT_SAVED) };
             server.answer_saved(slot, reply);
         }
     }

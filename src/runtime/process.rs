@@ -107,12 +107,14 @@ pub enum Stop {
 }
 
 impl Signals {
-    /// From now on they are ours; a broken pipe and a hang-up are none of our business.
+    /// From now on they are ours; a broken pipe and a hang-up are none of our business, and a limit on the size of files
+    /// is an error of the write that meets it.
     pub fn listen() -> std::io::Result<Self> {
         // SAFETY: setting a signal to be ignored has no precondition.
         unsafe {
             libc::signal(libc::SIGHUP, libc::SIG_IGN);
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         }
         Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }

@@ -72,13 +72,18 @@ fn finish(world: &Rc<World>, request: &Request) {
     let mut server = world.server.borrow_mut();
     let mut disk = world.disk.borrow_mut();
     tracing::warn!("User requested shutdown...");
-    let mut failed = None;
+    let (mut failed, mut given_up) = (None, false);
     let deadline = clock::mono() + APPEND_WAIT;
     loop {
         match disk.append(&mut server) {
             Appended::All => break,
             Appended::Later if clock::mono() < deadline => std::thread::yield_now(), // the log changes segments
             Appended::Later => failed = Some("the log does not go on to its next segment".to_string()),
+            Appended::Fault if disk.keeps_its_word() => {
+                tracing::warn!("Effects that nobody was told of are given up: they could not be appended to the log.");
+                given_up = true;
+                break;
+            }
             Appended::Fault => failed = Some(server.fault.clone().unwrap_or_else(|| "the disk is at fault".into())),
         }
         if failed.is_some() {
@@ -89,8 +94,9 @@ fn finish(world: &Rc<World>, request: &Request) {
     let saves = match request.save {
         Save::Yes => true,
         Save::No => false,
-        Save::Default => settings.appendonly || !settings.save.is_empty(),
+        Save::Default => (settings.appendonly && !given_up) || (!settings.appendonly && !settings.save.is_empty()),
     };
+    let logs = disk.store.log().is_some();
     if let Some(log) = disk.store.log().filter(|_| failed.is_none()) {
         tracing::info!("Calling fsync() on the log.");
         log.sync_request();
@@ -100,7 +106,13 @@ fn finish(world: &Rc<World>, request: &Request) {
     }
     if saves && failed.is_none() {
         tracing::info!("Saving a checkpoint before exiting.");
-        failed = disk.checkpoint_and_wait(&mut server).err();
+        match disk.checkpoint_and_wait(&mut server) {
+            Ok(()) => {}
+            Err(why) if logs && request.save == Save::Default => {
+                tracing::warn!("The checkpoint is left out ({why}): the log has everything.");
+            }
+            Err(why) => failed = Some(why),
+        }
     }
     if let Some(why) = failed {
         tracing::warn!("Error trying to save the DB, can't exit: {why}");

@@ -8,8 +8,9 @@
 
 use super::disk::Appended;
 use super::world::World;
-use super::{asks, links};
-use crate::command::Server;
+use super::{asks, clock, links};
+use crate::base::Millis;
+use crate::command::{Closing, Kind, Server};
 use crate::config::AppendFsync;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub async fn turns(world: Rc<World>) {
 
 async fn close(world: &Rc<World>) {
     links::perform(world);
+    let mut held = Held::default();
     loop {
         let appended = {
             let mut server = world.server.borrow_mut();
@@ -35,18 +37,61 @@ async fn close(world: &Rc<World>) {
             world.disk.borrow_mut().append(&mut server)
         };
         match appended {
-            Appended::All => break,
+            Appended::All if synced(world).await => break,
+            Appended::All => {}
             Appended::Later => {
                 let _ = tokio::time::timeout(RETRY, world.log_bell.notified()).await;
             }
-            Appended::Fault => tokio::time::sleep(RETRY).await,
+            Appended::Fault => held.wait(world).await,
         }
         // What came in while it waited is part of this turn now: it is appended with the next try.
     }
-    synced(world).await;
     links::released(world);
     flush(world);
     asks::perform(world);
+}
+
+/// A turn whose effects are not in the log, or not in a log that counts.
+#[derive(Default)]
+struct Held {
+    since: Option<Millis>,
+}
+
+impl Held {
+    /// Waits for a moment. Clients whose replies have been held for too long are closed without them: they know nothing
+    /// then, which is true, and the next ones have their time.
+    async fn wait(&mut self, world: &Rc<World>) {
+        let now = clock::mono();
+        let since = *self.since.get_or_insert(now);
+        let limit = Millis(world.server.borrow().config.settings.log_hold_timeout.saturating_mul(1000));
+        if now.since(since) >= limit {
+            self.since = None;
+            let mut server = world.server.borrow_mut();
+            let closed = close_touched(&mut server);
+            drop(server);
+            tracing::warn!("{closed} clients are closed without a reply: the log could not be written for {limit} ms");
+            asks::perform(world);
+        }
+        let _ = tokio::time::timeout(RETRY, world.log_bell.notified()).await;
+    }
+}
+
+/// Closes all ordinary clients that have something to be sent; how many.
+fn close_touched(server: &mut Server) -> usize {
+    let mut closed = 0;
+    for slot in std::mem::take(&mut server.touched) {
+        let Some(client) = server.clients.get_mut(slot) else { continue };
+        client.touched = false;
+        if client.kind != Kind::Normal {
+            server.touch(slot);
+            continue;
+        }
+        client.out.clear();
+        client.cleared = 0;
+        server.close(slot, Closing::Now);
+        closed += 1;
+    }
+    closed
 }
 
 /// What stands in the buffers now belongs to this turn.
@@ -59,18 +104,22 @@ fn clear(server: &mut Server) {
     }
 }
 
-/// With `appendfsync always`: until the turn's bytes are on the disk.
-async fn synced(world: &Rc<World>) {
+/// With `appendfsync always`: waits until the turn's bytes are on the disk. False where an fsync failed: they have to be
+/// brought there in another way.
+async fn synced(world: &Rc<World>) -> bool {
     loop {
         {
             let server = world.server.borrow();
             let disk = world.disk.borrow();
-            let Some(log) = disk.store.log() else { return };
-            if server.config.settings.appendfsync != AppendFsync::Always || log.fault().is_some() {
-                return;
+            let Some(log) = disk.store.log() else { return true };
+            if server.config.settings.appendfsync != AppendFsync::Always {
+                return true;
+            }
+            if log.fault().is_some() {
+                return false;
             }
             if log.synced() >= server.stream.released() {
-                return;
+                return true;
             }
             log.sync_request();
         }

@@ -85,12 +85,32 @@ impl LogError {
         matches!(self, LogError::Busy | LogError::Write { .. })
     }
 
+    /// What is wrong, in the system's words where it said something: the text of Redis' own errors about its file.
+    pub fn reason(&self) -> String {
+        match self {
+            LogError::Write { cause, .. }
+            | LogError::Sync { cause, .. }
+            | LogError::Files { cause, .. }
+            | LogError::Read { cause, .. } => plain(cause),
+            other => other.to_string(),
+        }
+    }
+
     pub(super) fn files(file: impl Into<PathBuf>, cause: io::Error) -> Self {
         LogError::Files { file: file.into(), cause: Arc::new(cause) }
     }
 
     pub(super) fn read(file: impl Into<PathBuf>, cause: io::Error) -> Self {
         LogError::Read { file: file.into(), cause: Arc::new(cause) }
+    }
+}
+
+/// Without Rust's ` (os error 28)`.
+fn plain(cause: &io::Error) -> String {
+    let text = cause.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_string(),
+        None => text,
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io::{self, IoSlice, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,11 @@ pub trait SegmentFile: Send + Sync {
     fn length(&self) -> io::Result<u64>;
     /// Cuts the file.
     fn truncate(&self, length: u64) -> io::Result<()>;
+    /// Takes space on the disk for the bytes from `from` up to `upto`, beyond the file's end, without changing its length:
+    /// appends up to there can't fail for want of it. Where the system has no such thing, nothing is done.
+    fn reserve(&self, from: u64, upto: u64) -> io::Result<()>;
+    /// Gives the space beyond the file's end back.
+    fn unreserve(&self, length: u64) -> io::Result<()>;
     /// Brings the bytes, and the length they need, to the disk.
     fn sync_data(&self) -> io::Result<()>;
 }
@@ -139,6 +145,29 @@ impl SegmentFile for RealFile {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn reserve(&self, from: u64, upto: u64) -> io::Result<()> {
+        let (Ok(from), Ok(length)) = (from.try_into(), upto.saturating_sub(from).try_into()) else {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        loop {
+            // SAFETY: a plain system call on a descriptor that lives as long as `self`.
+            let done = unsafe { libc::fallocate(self.0.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, from, length) };
+            if done == 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL) => return Ok(()),
+                _ => return Err(error),
+            }
+        }
+    }
+
+    fn unreserve(&self, length: u64) -> io::Result<()> {
         self.0.set_len(length)
     }
 

@@ -55,10 +55,15 @@ struct Inode {
     disk: Vec<u8>,
     /// Bytes that a failed sync gave up: on the disk they are zeros, whatever a later sync says.
     lost: Vec<std::ops::Range<usize>>,
+    /// Up to where there is space, should the disk be full.
+    reserved: usize,
 }
 
 #[derive(Default)]
 struct State {
+    /// There is no space but what is reserved.
+    full: bool,
+    sync_fails: bool,
     names: BTreeMap<String, Arc<Mutex<Inode>>>,
     durable_names: BTreeMap<String, Arc<Mutex<Inode>>>,
     steps: u64,
@@ -78,6 +83,16 @@ impl MemoryDisk {
         let mut state = self.0.lock();
         let at = state.steps + steps;
         state.faults.insert(at, fault);
+    }
+
+    /// The next sync of a file fails, whichever step it is.
+    pub fn fail_next_sync(&self) {
+        self.0.lock().sync_fails = true;
+    }
+
+    /// From now on there is no space, or there is again.
+    pub fn full(&self, full: bool) {
+        self.0.lock().full = full;
     }
 
     pub fn crashed(&self) -> bool {
@@ -100,10 +115,15 @@ impl MemoryDisk {
             }
             let inode = inode.lock();
             let copy = match end {
-                End::Kill => Inode { bytes: inode.bytes.clone(), disk: inode.disk.clone(), lost: inode.lost.clone() },
+                End::Kill => Inode {
+                    bytes: inode.bytes.clone(),
+                    disk: inode.disk.clone(),
+                    lost: inode.lost.clone(),
+                    reserved: 0,
+                },
                 End::PowerCut => {
                     let bytes = inode.after_power_cut(luck);
-                    Inode { disk: bytes.clone(), bytes, lost: Vec::new() }
+                    Inode { disk: bytes.clone(), bytes, ..Inode::default() }
                 }
             };
             names.insert(name.clone(), Arc::new(Mutex::new(copy)));
@@ -131,7 +151,7 @@ impl MemoryDisk {
         let names: BTreeMap<_, _> = files
             .iter()
             .map(|(name, bytes)| {
-                let inode = Inode { bytes: bytes.clone(), disk: bytes.clone(), lost: Vec::new() };
+                let inode = Inode { bytes: bytes.clone(), disk: bytes.clone(), ..Inode::default() };
                 (name.clone(), Arc::new(Mutex::new(inode)))
             })
             .collect();
@@ -243,6 +263,12 @@ impl Medium for MemoryDisk {
 impl SegmentFile for MemoryFile {
     fn append(&self, head: &[u8], body: &[u8]) -> io::Result<()> {
         let all = [head, body].concat();
+        let full = self.0.0.lock().full;
+        let inode = self.1.lock();
+        if full && inode.bytes.len() + all.len() > inode.reserved {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        drop(inode);
         match self.0.step() {
             Ok(()) => {
                 self.1.lock().bytes.extend_from_slice(&all);
@@ -275,11 +301,28 @@ impl SegmentFile for MemoryFile {
             range.end = range.end.min(length as usize);
         }
         inode.lost.retain(|range| range.start < range.end);
+        inode.reserved = length as usize;
+        Ok(())
+    }
+
+    fn reserve(&self, _from: u64, upto: u64) -> io::Result<()> {
+        if self.0.0.lock().full {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        self.1.lock().reserved = upto as usize;
+        Ok(())
+    }
+
+    fn unreserve(&self, length: u64) -> io::Result<()> {
+        self.1.lock().reserved = length as usize;
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let outcome = self.0.plain_step();
+        let mut outcome = self.0.plain_step();
+        if std::mem::take(&mut self.0.0.lock().sync_fails) {
+            outcome = Err(io::Error::from_raw_os_error(5));
+        }
         let mut inode = self.1.lock();
         match outcome {
             Ok(()) => {

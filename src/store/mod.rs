@@ -20,7 +20,7 @@
 //! 5. A half that is missing is a fault, never an empty start (`torture::missing_halves`).
 //!
 //! Files in reading order: `medium` (files behind a trait), `error`, `codec` and `history` (records), `log/`,
-//! `checkpoint/`, `lock`, `recover` (what a start finds), `open_store` (both together), `memory` (the doubles). `group` stands by itself: the records of a
+//! `checkpoint/`, `lock`, `recover` (what a start finds), `open_store` (both together), `memory` (the doubles), `doubles` (the same for other folders' tests). `group` stands by itself: the records of a
 //! sentinel's Raft group.
 //!
 //! Why two halves: the log takes each turn with one write and an fsync by policy, and a file loses nothing on `kill -9`;
@@ -31,6 +31,8 @@
 
 mod checkpoint;
 mod codec;
+#[cfg(test)]
+mod doubles;
 mod error;
 pub mod group;
 mod history;
@@ -45,6 +47,8 @@ mod recover;
 mod torture;
 
 pub use checkpoint::{Checkpoint, CheckpointInfo, Done, Finished, Full, Image, Manifest, Visit, Watchdog, Work};
+#[cfg(test)]
+pub use doubles::Doubles;
 pub use error::{LogError, StoreError};
 pub use history::{History, HistoryChange};
 pub use log::{Cut, Entry, Log, LogInfo, LogReader, Origin, SyncCost, SyncHandle};

@@ -94,7 +94,13 @@ pub(super) fn open_parts(parts: Parts, options: Options) -> Result<Opened, Store
     if !parts.store_existed {
         refuse_orphan(&disk, &*parts.medium)?;
     }
-    let pages = (parts.opener)()?;
+    let pages = (parts.opener)().or_else(|error| {
+        // The database writes a little when it is opened. On a full disk the log's reserve is what there is for it.
+        for segment in disk.generations.values().flatten() {
+            segment.close();
+        }
+        (parts.opener)().map_err(|_| error)
+    })?;
     let loaded = load(&*pages)?;
     let source = choose(&disk, loaded.as_ref(), &*parts.medium, options.trust_checkpoint_alone)?;
     let newest = disk.generations.keys().last().copied().unwrap_or(0);

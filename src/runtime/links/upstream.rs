@@ -19,6 +19,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+/// How often a link whose log is at fault looks whether that is mended.
+const FAULT_LOOK: Duration = Duration::from_millis(100);
+
 /// What one connection to a master is.
 pub struct Upstream {
     conn: ConnId,
@@ -120,10 +123,17 @@ async fn read(world: &Rc<World>, conn: ConnId, stream: &TcpStream, bell: &Notify
                 continue;
             }
         }
-        // What cannot be taken now (the copy is being made current) is not read on: the master waits.
-        let paused = world.server.borrow().sink.expects(conn) == Expect::Nothing;
+        // What cannot be taken now (the copy is being made current, the log has no room) is not read on: the master
+        // waits.
+        let (paused, at_fault) = {
+            let server = world.server.borrow();
+            let expects = server.sink.expects(conn);
+            let at_fault = server.fault.is_some() && expects == Expect::Stream;
+            (at_fault || expects == Expect::Nothing, at_fault)
+        };
         tokio::select! {
             () = bell.notified() => continue,
+            () = tokio::time::sleep(FAULT_LOOK), if at_fault => continue,
             ready = stream.readable(), if !paused => {
                 if ready.is_err() { return closed(world, conn, "read error") }
             }
@@ -363,12 +373,9 @@ pub fn load_copy(world: &Rc<World>, conn: ConnId, id: ReplId, at: Offset) {
         server.feed.discard();
         server.break_all_watches();
         server.loading = Some(Loading { since: clock::wall(), bytes_total: 0, bytes_done: 0, from_master: true });
-        let begun = world.disk.borrow_mut().begin_generation(&mut server, id, at, stream_db);
+        world.disk.borrow_mut().begin_generation(&mut server, id, at, stream_db);
         server.loading = None;
         upstream.loading = Some((conn, stream_db));
-        if let Err(error) = begun {
-            tracing::warn!("The full copy can't be made durable: {error}");
-        }
     }
     world.disk_bell.notify_one();
 }

@@ -10,6 +10,8 @@
 //! 3. Records tell the last synced offset: bad data above the highest told is a torn tail, below it a fault.
 //! 4. After a failed append the file ends at its last good record before anything else is written.
 //! 5. After a failed fsync nothing is ever appended to this generation again.
+//! 6. Room for what is to be appended is reserved on the disk ahead of it, by the sync thread; the appender is told when
+//!    there is less than the least of it while all that it has executed still fits (`a_disk_that_fills_up_is_told_ahead`).
 //!
 //! Files in reading order: `record` (bytes), `segment` (one file, and the scan of its records), `shared` (the sync
 //! thread's work), this one (the appender), `reader` (PSYNC from disk), `open` (what stands on the disk, and the cut).
@@ -30,6 +32,7 @@ pub use shared::{SyncCost, Waker};
 use super::error::LogError;
 use super::history::HistoryChange;
 use super::medium::Medium;
+use crate::base::limits::LOG_ROOM_LOW_BYTES as ROOM_LOW;
 use crate::base::{Offset, ReplId};
 use record::{Kind, RECORD_HEADER, RecordHeader, SegmentHeader};
 use segment::Segment;
@@ -44,6 +47,9 @@ const PAUSE_BYTES: u64 = 256 * 1024;
 /// How often what came meanwhile is synced ahead of that: each round leaves less, unless the disk is slower than the
 /// writes.
 const ROUNDS_AHEAD: u32 = 4;
+
+/// How much is appended between two questions for room.
+const ASK_AGAIN_BYTES: u64 = 1024 * 1024;
 
 /// Where a log generation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +80,8 @@ pub struct Log {
     /// The length from which the active segment is to be closed.
     roll_at: u64,
     rolling: Rolling,
+    /// The length at which more room was asked for last.
+    asked_at: u64,
 }
 
 /// Where the appender stands in changing segments.
@@ -141,6 +149,7 @@ impl Log {
             segment_bytes,
             roll_at: segment_bytes,
             rolling: Rolling::No,
+            asked_at: 0,
             active,
             shared,
         })
@@ -204,7 +213,26 @@ impl Log {
             self.rolling = Rolling::Ahead { mark: self.end, rounds: 0 };
             self.sync_request();
         }
+        if self.active.room() < ROOM_LOW && self.length >= self.asked_at + ASK_AGAIN_BYTES {
+            self.asked_at = self.length;
+            self.ask_room();
+        }
         Ok(())
+    }
+
+    /// Why the disk gives the log no more room, as far as is known: what is appended still fits what is reserved, but
+    /// soon nothing will. Nothing new should be executed until it has gone.
+    pub fn short(&self) -> Option<LogError> {
+        if !self.shared.short.load(Ordering::Acquire) {
+            return None;
+        }
+        self.shared.state.lock().short.clone()
+    }
+
+    /// Asks the sync thread for room to append to; the waker calls when the answer differs from what [`short`](Self::short)
+    /// said.
+    pub fn ask_room(&self) {
+        self.shared.want(|state| state.room_wanted = true);
     }
 
     fn write_error(&self, cause: std::io::Error) -> LogError {
@@ -212,7 +240,7 @@ impl Log {
     }
 
     fn cut(&mut self) -> Result<(), LogError> {
-        self.active.file.truncate(self.length).map_err(|cause| self.write_error(cause))?;
+        self.active.cut().map_err(|cause| self.write_error(cause))?;
         self.dirty = false;
         Ok(())
     }
@@ -257,6 +285,7 @@ impl Log {
                 self.active = next;
                 self.roll_at = self.segment_bytes;
                 self.rolling = Rolling::No;
+                self.asked_at = 0;
                 Ok(())
             }
             // The old segment grows on; the next attempt comes a quarter of a segment later.
@@ -335,6 +364,11 @@ impl Log {
         self.shared.state.lock().fault.clone()
     }
 
+    /// Whether there is such a fault; costs nothing.
+    pub fn is_faulty(&self) -> bool {
+        self.shared.faulty.load(Ordering::Acquire)
+    }
+
     /// Bounds a segment's length from the next one on.
     pub fn set_segment_bytes(&mut self, bytes: u64) {
         self.segment_bytes = bytes;
@@ -371,6 +405,7 @@ impl Log {
             state.segments = vec![first.clone()];
             state.roll = Roll::No;
             state.sync_wanted = false;
+            state.room_wanted = true;
             state.fault = None;
             self.shared.end.store(header.start.0, Ordering::Release);
             self.shared.synced.store(header.start.0, Ordering::Release);
@@ -384,6 +419,7 @@ impl Log {
         self.dirty = false;
         self.rolling = Rolling::No;
         self.roll_at = self.segment_bytes;
+        self.asked_at = 0;
         self.active = first;
     }
 

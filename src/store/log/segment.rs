@@ -4,6 +4,7 @@ use super::record::{RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEADER, S
 use crate::base::Offset;
 use crate::store::error::LogError;
 use crate::store::medium::{Medium, SegmentFile};
+use parking_lot::Mutex;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ pub struct Segment {
     pub file: Arc<dyn SegmentFile>,
     length: AtomicU64,
     end: AtomicU64,
+    /// Up to where the file has its space on the disk; changed under `changing`.
+    reserved: AtomicU64,
+    changing: Mutex<()>,
 }
 
 impl Segment {
@@ -42,6 +46,8 @@ impl Segment {
             file,
             length: AtomicU64::new(length),
             end: AtomicU64::new(end.0),
+            reserved: AtomicU64::new(length),
+            changing: Mutex::new(()),
         }
     }
 
@@ -67,6 +73,39 @@ impl Segment {
     /// The offset behind the last good record.
     pub fn end(&self) -> Offset {
         Offset(self.end.load(Ordering::Acquire))
+    }
+
+    /// Takes space on the disk for `ahead` bytes behind the last good record.
+    pub fn reserve(&self, ahead: u64) -> Result<(), LogError> {
+        let _changing = self.changing.lock();
+        let from = self.length();
+        let upto = from + ahead;
+        if upto > self.reserved.load(Ordering::Acquire) {
+            let fault = |cause| LogError::Write { file: self.path.clone(), offset: self.end(), cause: Arc::new(cause) };
+            self.file.reserve(from, upto).map_err(fault)?;
+            self.reserved.store(upto, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The bytes that can be appended without more space.
+    pub fn room(&self) -> u64 {
+        self.reserved.load(Ordering::Acquire).saturating_sub(self.length())
+    }
+
+    /// Cuts the file behind its last good record; what was reserved goes with the rest.
+    pub fn cut(&self) -> io::Result<()> {
+        let _changing = self.changing.lock();
+        self.reserved.store(self.length(), Ordering::Release);
+        self.file.truncate(self.length())
+    }
+
+    /// Nothing more is appended: space that it does not need is given back.
+    pub fn close(&self) {
+        let _changing = self.changing.lock();
+        self.reserved.store(self.length(), Ordering::Release);
+        // What stays reserved goes with the file.
+        let _ = self.file.unreserve(self.length());
     }
 
     /// Publishes a record that has been written.

@@ -6,6 +6,7 @@
 use super::record::SegmentHeader;
 use super::segment::Segment;
 use crate::base::Offset;
+use crate::base::limits::{LOG_ROOM_AHEAD_BYTES as ROOM_AHEAD, LOG_ROOM_BYTES_MIN as ROOM_LEAST};
 use crate::store::error::LogError;
 use crate::store::medium::Medium;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -21,6 +22,8 @@ pub struct Shared {
     pub end: AtomicU64,
     pub synced: AtomicU64,
     pub faulty: AtomicBool,
+    /// `State::short` is there.
+    pub short: AtomicBool,
     pub state: Mutex<State>,
     wanted: Condvar,
     done: Condvar,
@@ -32,6 +35,9 @@ pub struct State {
     /// The segments of this generation, by offset; the last is appended to.
     pub segments: Vec<Arc<Segment>>,
     pub sync_wanted: bool,
+    pub room_wanted: bool,
+    /// Why there is less room reserved than there must be.
+    pub short: Option<LogError>,
     pub roll: Roll,
     /// Files to be removed.
     pub remove: Vec<String>,
@@ -72,10 +78,13 @@ impl Shared {
             end: AtomicU64::new(end.0),
             synced: AtomicU64::new(end.0),
             faulty: AtomicBool::new(false),
+            short: AtomicBool::new(false),
             state: Mutex::new(State {
                 generation,
                 segments,
                 sync_wanted: false,
+                room_wanted: true,
+                short: None,
                 roll: Roll::No,
                 remove: Vec::new(),
                 stuck: Vec::new(),
@@ -149,6 +158,10 @@ impl Shared {
             state.roll = Roll::Running;
             return (self.roll(state, header), true);
         }
+        if state.room_wanted {
+            state.room_wanted = false;
+            return (self.make_room(state), true);
+        }
         if state.sync_wanted {
             state.sync_wanted = false;
             return (self.sync(state), true);
@@ -197,6 +210,23 @@ impl Shared {
         state
     }
 
+    /// Reserves space for what is to be appended next, and tells whether there is enough of it.
+    fn make_room<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let Some(segment) = state.segments.last().cloned() else { return state };
+        drop(state);
+        let result = segment.reserve(ROOM_AHEAD).or_else(|_| segment.reserve(ROOM_LEAST));
+        let mut state = self.state.lock();
+        if state.segments.last().is_some_and(|last| Arc::ptr_eq(last, &segment)) {
+            let changed = state.short.is_some() != result.is_err();
+            state.short = result.err();
+            self.short.store(state.short.is_some(), Ordering::Release);
+            if changed {
+                MutexGuard::unlocked(&mut state, || self.wake());
+            }
+        }
+        state
+    }
+
     fn fail(&self, state: &mut State, segment: &Segment, cause: std::io::Error) {
         if state.fault.is_some() {
             return;
@@ -219,7 +249,7 @@ impl Shared {
             None => Ok(()),
         };
         let made = match &closed {
-            Ok(()) => Segment::create(&*self.medium, header).and_then(|next| next.settle(&*self.medium).map(|()| next)),
+            Ok(()) => self.successor(header),
             Err(_) => Err(LogError::Busy),
         };
         // A half-made successor must be gone for good before the old segment grows on: its name claims the offset.
@@ -227,6 +257,9 @@ impl Shared {
             (Ok(()), Err(_)) => self.unmake(&header.file_name()),
             _ => Ok(()),
         };
+        if let (Ok(_), Some(last)) = (&made, &last) {
+            last.close();
+        }
         let mut state = self.state.lock();
         if state.generation == generation {
             match (closed, made, cleaned) {
@@ -250,6 +283,14 @@ impl Shared {
         }
         MutexGuard::unlocked(&mut state, || self.wake());
         state
+    }
+
+    /// The next segment, durable, with room for what comes: without it the old one, which has some left, grows on.
+    fn successor(&self, header: SegmentHeader) -> Result<Segment, LogError> {
+        let next = Segment::create(&*self.medium, header)?;
+        next.reserve(ROOM_AHEAD).or_else(|_| next.reserve(ROOM_LEAST))?;
+        next.settle(&*self.medium)?;
+        Ok(next)
     }
 
     fn unmake(&self, name: &str) -> std::io::Result<()> {

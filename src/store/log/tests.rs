@@ -152,6 +152,64 @@ fn a_full_disk_leaves_the_last_good_record_and_the_same_bytes_go_in_later() {
 }
 
 #[test]
+fn a_disk_that_fills_up_is_told_ahead() {
+    let disk = MemoryDisk::default();
+    let mut log = begin(&disk, 64 << 20);
+    log.work();
+    assert!(log.short().is_none());
+    disk.full(true);
+    let piece = vec![b'x'; 1 << 20];
+    let mut appended = 0;
+    while log.short().is_none() {
+        append(&mut log, &piece);
+        log.work();
+        appended += 1;
+        assert!(appended < 40, "nobody was told");
+    }
+    let error = log.short().unwrap();
+    assert_eq!(error.reason(), "No space left on device");
+    // All that a turn may have executed by then is appended.
+    for _ in 0..4 {
+        log.append(&piece, 0).unwrap();
+    }
+    // There is an end to it, and nothing is lost there.
+    let error = loop {
+        if let Err(error) = log.append(&piece, 0) {
+            break error;
+        }
+    };
+    assert!(error.may_retry());
+    disk.full(false);
+    log.ask_room();
+    log.work();
+    assert!(log.short().is_none());
+    append(&mut log, b"and on");
+    let (all, tail) = reopen(&disk).unwrap();
+    assert_eq!((all.len() as u64, tail.cut().is_none()), (log.end().0 - 1000, true));
+    assert!(all.ends_with(b"xxand on"));
+}
+
+#[test]
+fn a_full_disk_keeps_the_old_segment_which_has_room() {
+    let disk = MemoryDisk::default();
+    let mut log = begin(&disk, 200);
+    log.work();
+    disk.full(true);
+    for n in 0..40 {
+        append(&mut log, format!("record {n}").as_bytes());
+        log.work();
+    }
+    assert_eq!(disk.files().len(), 1);
+    disk.full(false);
+    for n in 0..40 {
+        append(&mut log, format!("record {n}").as_bytes());
+        log.work();
+    }
+    assert!(disk.files().len() > 1);
+    assert!(log.short().is_none());
+}
+
+#[test]
 fn a_cut_that_fails_is_done_before_the_next_record() {
     let disk = MemoryDisk::default();
     let mut log = begin(&disk, 1 << 20);
