@@ -36,6 +36,7 @@ pub struct Server {
     program: String,
     role: Option<&'static str>,
     args: Vec<String>,
+    env: Vec<(String, String)>,
     pub port: u16,
     /// Its `dir`; the log stands beside it.
     pub path: PathBuf,
@@ -103,13 +104,30 @@ impl Server {
         }
         let log = holder.path().join("log");
         let control = RefCell::new(None);
-        Server { program, role, args, port, path, log, child: None, control, password: None, _holder: holder }
+        Server {
+            program,
+            role,
+            args,
+            env: Vec::new(),
+            port,
+            path,
+            log,
+            child: None,
+            control,
+            password: None,
+            _holder: holder,
+        }
     }
 
     /// The control connection authenticates with it.
     pub fn with_password(mut self, password: &str) -> Server {
         self.password = Some(password.into());
         self
+    }
+
+    /// Sets a variable of its environment for the next start.
+    pub fn env(&mut self, name: &str, value: &str) {
+        self.env.push((name.into(), value.into()));
     }
 
     /// Adds a directive for the next start, in front of which it wins.
@@ -139,6 +157,7 @@ impl Server {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
         let mut command = Command::new(&self.program);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.args(self.role).args(&self.args).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a descriptor")).stderr(log).current_dir(&self.path);
         // SAFETY: prctl is a plain system call, allowed between fork and exec.
