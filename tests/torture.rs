@@ -98,7 +98,10 @@ fn torture() {
         let standing = torture.standing().expect("it was at rest");
         let leader = torture.leader();
         let mut faults = vec![Fault::draw(&mut torture.dice, standing.master, leader)];
-        if torture.dice.below(5) == 0 {
+        // Not behind one that leaves a replica behind: that one takes the new id where it stands, and knows no better later
+        // than that the old id ended there, so that a node which is further on takes a copy that it does not need.
+        let behind = matches!(faults[0].how, How::Behind(_));
+        if torture.dice.below(5) == 0 && !behind {
             faults.push(Fault::draw(&mut torture.dice, standing.master, leader));
         }
         torture.round(faults);
