@@ -61,6 +61,7 @@ impl Disk {
         };
         let (mut bytes_done, mut changes_done, mut result) = (0, 0, Ok(()));
         if server.feed.has_pending() {
+            log.set_disk_busy(self.running.is_some());
             let (epoch, data_generation) = (self.epoch, self.data_generation);
             for piece in server.feed.pieces(server.stream.selected()) {
                 result = match piece {

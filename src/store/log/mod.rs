@@ -44,6 +44,9 @@ use std::thread::JoinHandle;
 /// How much may be left to be synced while appends are held back for the next segment.
 const PAUSE_BYTES: u64 = 256 * 1024;
 
+/// How many times its length a segment may have while a checkpoint has the disk.
+const BUSY_SEGMENTS: u64 = 8;
+
 /// How often what came meanwhile is synced ahead of that: each round leaves less, unless the disk is slower than the
 /// writes.
 const ROUNDS_AHEAD: u32 = 4;
@@ -80,6 +83,8 @@ pub struct Log {
     /// The length from which the active segment is to be closed.
     roll_at: u64,
     rolling: Rolling,
+    /// A checkpoint is being written: the disk is busy, and a change of segments would wait for it.
+    disk_busy: bool,
     /// The length at which more room was asked for last.
     asked_at: u64,
 }
@@ -149,6 +154,7 @@ impl Log {
             segment_bytes,
             roll_at: segment_bytes,
             rolling: Rolling::No,
+            disk_busy: false,
             asked_at: 0,
             active,
             shared,
@@ -209,7 +215,7 @@ impl Log {
         self.db = db_after;
         self.active.extend(self.length, self.end);
         self.shared.end.store(self.end.0, Ordering::Release);
-        if self.length >= self.roll_at && matches!(self.rolling, Rolling::No) && self.end > self.active.header.start {
+        if self.is_full() && matches!(self.rolling, Rolling::No) && self.end > self.active.header.start {
             self.rolling = Rolling::Ahead { mark: self.end, rounds: 0 };
             self.sync_request();
         }
@@ -235,6 +241,16 @@ impl Log {
         self.shared.want(|state| state.room_wanted = true);
     }
 
+    /// A checkpoint has the disk: until it has ended the segment may grow beyond its length, to some times of it.
+    pub fn set_disk_busy(&mut self, busy: bool) {
+        self.disk_busy = busy;
+    }
+
+    fn is_full(&self) -> bool {
+        let more = if self.disk_busy { (BUSY_SEGMENTS - 1) * self.segment_bytes } else { 0 };
+        self.length >= self.roll_at + more
+    }
+
     fn write_error(&self, cause: std::io::Error) -> LogError {
         LogError::Write { file: self.active.path.clone(), offset: self.end, cause: Arc::new(cause) }
     }
@@ -255,7 +271,7 @@ impl Log {
         }
         match self.rolling {
             Rolling::No => Ok(()),
-            Rolling::Ahead { mark, .. } if self.synced() < mark => Ok(()),
+            Rolling::Ahead { mark, .. } if self.synced() < mark || !self.is_full() => Ok(()),
             Rolling::Ahead { mark, rounds } if rounds < ROUNDS_AHEAD && self.end.bytes_since(mark) > PAUSE_BYTES => {
                 self.rolling = Rolling::Ahead { mark: self.end, rounds: rounds + 1 };
                 self.sync_request();

@@ -152,6 +152,31 @@ fn a_full_disk_leaves_the_last_good_record_and_the_same_bytes_go_in_later() {
 }
 
 #[test]
+fn a_busy_disk_keeps_the_segment_for_a_while() {
+    let disk = MemoryDisk::default();
+    let mut log = begin(&disk, 200);
+    log.set_disk_busy(true);
+    for _ in 0..8 {
+        append(&mut log, &[b'x'; 100]);
+        log.work();
+    }
+    assert_eq!(disk.files().len(), 1);
+    log.set_disk_busy(false);
+    for _ in 0..8 {
+        append(&mut log, &[b'x'; 100]);
+        log.work();
+    }
+    assert!(disk.files().len() > 1);
+    log.set_disk_busy(true);
+    let before = disk.files().len();
+    for _ in 0..40 {
+        append(&mut log, &[b'x'; 100]);
+        log.work();
+    }
+    assert!(disk.files().len() > before, "there is an end to it");
+}
+
+#[test]
 fn a_disk_that_fills_up_is_told_ahead() {
     let disk = MemoryDisk::default();
     let mut log = begin(&disk, 64 << 20);
