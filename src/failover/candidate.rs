@@ -18,9 +18,8 @@ use std::cmp::Reverse;
 
 /// A reachable node's last valid PING reply is at most this old (five ping periods).
 pub const PONG_AGE_MAX_MS: Millis = Millis(5_000);
-/// INFO at most this old while the master is down (it is read every second then).
-pub const INFO_AGE_DOWN_MAX_MS: Millis = Millis(5_000);
-/// INFO at most this old otherwise (three INFO periods).
+/// INFO at most this old makes a node a candidate (three INFO periods). Redis takes five seconds while the master is down,
+/// and waits where it is older; here nobody is picked on it: a candidate is asked, and its answer is what counts.
 pub const INFO_AGE_MAX_MS: Millis = Millis(30_000);
 /// How long a live answer counts, and when a node is asked again.
 pub const LIVE_MS: Millis = Millis(1_000);
@@ -86,10 +85,9 @@ fn judge(master: &Master, seen: &MasterSeen, addr: &Addr, now: Millis) -> Option
     let node = seen.nodes.get(addr)?;
     let Read { at, facts } = node.info.as_ref()?;
     let down_since = seen.nodes.get(&master.addr).and_then(|node| node.down_since);
-    let age_max = if down_since.is_some() { INFO_AGE_DOWN_MAX_MS } else { INFO_AGE_MAX_MS };
     // The agreed master that calls itself a replica is down for that alone, and still there to be told otherwise.
     let there = if *addr == master.addr { node.connected } else { node.is_reachable() };
-    let fresh = there && now.since(node.last_valid) <= PONG_AGE_MAX_MS && now.since(*at) <= age_max;
+    let fresh = there && now.since(node.last_valid) <= PONG_AGE_MAX_MS && now.since(*at) <= INFO_AGE_MAX_MS;
     if !fresh || facts.priority == 0 || node.foreign.is_some() {
         return None;
     }
@@ -258,11 +256,25 @@ mod tests {
         assert!(without(&|n| n.down_since = Some(NOW)));
         assert!(without(&|n| n.connected = false));
         assert!(without(&|n| n.last_valid = NOW - Millis(5001)));
-        assert!(without(&|n| n.info.as_mut().unwrap().at = NOW - Millis(5001)));
+        assert!(without(&|n| n.info.as_mut().unwrap().at = NOW - Millis(30_001)));
         assert!(without(&|n| n.info = None));
         let cut_off = MasterLink::Down { for_: Some(Millis(306_000)) };
         assert!(without(&|n| n.info.as_mut().unwrap().facts.role = Role::Replica { master: addr(1), link: cut_off }));
         assert!(without(&|n| n.info.as_mut().unwrap().facts.role = Role::Master));
+    }
+
+    // Between two periods INFO is up to ten seconds old when the master goes down: whoever is there is asked at once.
+    #[test]
+    fn old_facts_are_asked_for_and_not_waited_for() {
+        let (master, mut seen) = world();
+        for port in 2..=4 {
+            let node = seen.nodes.get_mut(&addr(port)).unwrap();
+            node.asked = None;
+            node.info.as_mut().unwrap().at = NOW - Millis(9_900);
+        }
+        assert_eq!(choose(&master, &seen, None, NOW), Choice::Ask(vec![addr(4), addr(3), addr(2)]));
+        seen.nodes.values_mut().for_each(|node| node.asked = Some(NOW));
+        assert_eq!(choose(&master, &seen, None, NOW), Choice::Wait, "and nobody is picked on them");
     }
 
     #[test]

@@ -52,7 +52,9 @@ fn scripts_hear_of_a_failover() {
     assert!(read(0, "notified").contains("notify.sh +sdown master myMaster 127.0.0.1"), "{}", read(0, "notified"));
     let sockets = read(0, "fds").lines().filter(|line| line.contains("socket:")).count();
     assert_eq!(sockets, 0, "no descriptor of the sentinel leaks");
-    assert_eq!(ask(world.sentinels[0].0, &["sentinel", "pending-scripts"]).as_deref(), Some(""));
+    until("the scripts have ended", || {
+        ask(world.sentinels[0].0, &["sentinel", "pending-scripts"]).as_deref() == Some("")
+    });
     // Redis' words, in Redis' order, on the sentinel that led.
     let leader = (0..3).find(|n| read(*n, "reconfigured").contains(" leader ")).unwrap();
     until("the last replica follows", || world.log(leader).contains("+slave-reconf-done"));
