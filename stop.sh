@@ -1,15 +1,23 @@
 #!/usr/bin/env bash
-# Stops what ./start.sh started. With --reset it also removes their data and restores the config files as shipped.
+# Stops the nodes and sentinels that run in this topology's directories, however they were started. With --reset it also
+# removes their data and restores the config files as shipped.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 pids=()
-for pidfile in nodes/*/*.pid sentinels/*/*.pid; do
-    [ -f "$pidfile" ] || continue
-    pid=$(cat "$pidfile")
+for proc in /proc/[0-9]*; do
+    case $(readlink "$proc/cwd" 2>/dev/null) in
+        "$PWD"/nodes/* | "$PWD"/sentinels/*) ;;
+        *) continue ;;
+    esac
+    case $(cat "$proc/comm" 2>/dev/null) in
+        regent*) ;;
+        *) continue ;;
+    esac
+    pid=${proc##*/}
     if kill -TERM "$pid" 2>/dev/null; then pids+=("$pid"); fi
-    rm -f "$pidfile"
 done
+rm -f nodes/*/*.pid sentinels/*/*.pid
 for pid in "${pids[@]:-}"; do
     [ -n "$pid" ] || continue
     for ((i = 0; i < 100; i++)); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
