@@ -2,7 +2,8 @@
 //! redis-sentinel: three nodes (`min-replicas-to-write 1`), three sentinels; and how long until the old master is back
 //! in step after its restart.
 //!
-//! `cargo bench --bench failover`; REPS (20) and DOWN_AFTER (1000) set its length.
+//! `cargo bench --bench failover`; REPS (20) and DOWN_AFTER (1000) set its length; REDIS=0 leaves
+//! the peer out.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
@@ -28,7 +29,8 @@ fn main() {
         "{:<8} {:>12} {:>12} {:>12} {:>14} {:>12}",
         "", "median s", "max s", "back median", "back max s", "in full"
     );
-    for make in [Make::Redis, Make::Regent] {
+    let redis = (setting("REDIS", 1) == 1).then_some(Make::Redis);
+    for make in redis.into_iter().chain([Make::Regent]) {
         let (mut gaps, mut backs, mut full) = (Vec::new(), Vec::new(), 0);
         for _ in 0..reps {
             let (gap, back, copies) = once(make, down_after);
@@ -60,6 +62,8 @@ fn once(make: Make, down_after: u64) -> (f64, f64, u64) {
             ask(sentinel.1, &["SENTINEL", "CKQUORUM", "m"]).is_some_and(|reply| reply.contains("3 usable"))
                 && ask(sentinel.1, &["SENTINEL", "REPLICAS", "m"])
                     .is_some_and(|reply| reply.matches("runid").count() == 2)
+                && (make == Make::Redis
+                    || ask(sentinel.1, &["INFO", "sentinel"]).is_some_and(|info| info.contains("regent_voters:3")))
         })
     });
     assert!(set(master.port));
