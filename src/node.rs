@@ -5,15 +5,14 @@
 
 use crate::base::{ReplId, RunId};
 use crate::command::{Kind, Origin, Parts, Save, Server};
-use crate::config::{Config, Role, ShutdownFlags, TitleVars, process_title};
+use crate::config::{Config, Role, ShutdownFlags};
 use crate::keyspace::Keyspace;
-use crate::runtime::process::{PidFile, Signals, Stop, daemonize, notify_ready, set_title};
+use crate::runtime::process::{Signals, Stop, daemonize, notify_ready};
 use crate::runtime::{
-    self, Bells, StopRequest, World, clock, cron, disk, gauges, links, listener, logging, recovery, turn,
+    self, Bells, StopRequest, World, clock, cron, disk, gauges, launch, links, listener, logging, recovery, turn,
 };
 use crate::session::StreamReader;
 use crate::store::{self, Opened, Options, Store, Wakers};
-use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,29 +20,7 @@ use std::sync::Arc;
 /// Runs a node with the arguments behind `regent node`; the exit status.
 pub fn run(args: &[String]) -> i32 {
     logging::init();
-    let config = match Config::load(Role::Node, args, &mut StdIn) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("{error}");
-            return 1;
-        }
-    };
-    match start(config) {
-        Ok(status) => status,
-        Err(error) => {
-            tracing::warn!("{error}");
-            1
-        }
-    }
-}
-
-/// The standard input, read only where the configuration asks for it.
-struct StdIn;
-
-impl Read for StdIn {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        std::io::stdin().read(buffer)
-    }
+    launch::run(Role::Node, args, start)
 }
 
 fn start(config: Config) -> Result<i32, String> {
@@ -51,16 +28,7 @@ fn start(config: Config) -> Result<i32, String> {
     if settings.daemonize {
         daemonize()?;
     }
-    logging::set_verbosity(runtime::verbosity(settings.loglevel));
-    logging::set_file(&settings.logfile)
-        .map_err(|error| format!("Can't open the log file {}: {error}", settings.logfile))?;
-    tracing::info!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
-    tracing::info!(
-        "Redis version={}, Regent version={}, bits=64, modified=0, pid={}, just started",
-        disk::REDIS_VERSION,
-        env!("CARGO_PKG_VERSION"),
-        std::process::id()
-    );
+    launch::open_log(settings)?;
     match config.file() {
         Some(file) => tracing::info!("Configuration loaded from {}", file.display()),
         None => tracing::warn!(
@@ -68,52 +36,14 @@ fn start(config: Config) -> Result<i32, String> {
              node /path/to/redis.conf"
         ),
     }
-    let kept = config.kept_in_use();
-    if !kept.is_empty() {
-        tracing::info!("Directives without a meaning here, kept as they are: {}", kept.join(", "));
-    }
+    launch::tell_kept(&config);
     let later = config.later_in_use();
     if !later.is_empty() {
         tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
     }
-    let listeners = match settings.port {
-        0 => Vec::new(),
-        port => listener::bind(&settings.bind, port, settings.tcp_backlog).map_err(|error| {
-            tracing::warn!("Warning: {error}");
-            format!("Failed listening on port {port} (tcp), aborting.")
-        })?,
-    };
-    show_title(&config);
-    let pidfile = match (settings.pidfile.as_str(), settings.daemonize) {
-        ("", true) => PidFile::write("/var/run/redis.pid"),
-        (path, _) => PidFile::write(path),
-    };
-    let tokio =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let status = tokio::task::LocalSet::new().block_on(&tokio, serve(config, listeners))?;
-    drop(pidfile);
-    tokio.shutdown_background();
-    Ok(status)
-}
-
-fn show_title(config: &Config) {
-    let settings = &config.settings;
-    if !settings.set_proc_title {
-        return;
-    }
-    let file = config.file().map(|file| file.display().to_string());
-    let vars = TitleVars {
-        title: "regent node",
-        bind: settings.bind.first().map(|first| first.trim_start_matches('-')),
-        port: settings.port,
-        tls_port: 0,
-        unixsocket: "",
-        sentinel: false,
-        config_file: file.as_deref(),
-    };
-    if let Some(title) = process_title(&settings.proc_title_template, &vars) {
-        set_title(title.trim_end());
-    }
+    let listeners = if settings.port == 0 { Vec::new() } else { launch::listen(settings)? };
+    let _pid_file = launch::show(&config, "regent node", "/var/run/redis.pid");
+    launch::block_on(serve(config, listeners))
 }
 
 async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {

@@ -6,12 +6,11 @@ use crate::consensus::{Group, GroupConfig};
 use crate::failover::founding::{Belongs, Saved};
 use crate::failover::{self, GroupId, Me};
 use crate::monitor::{ANNOUNCE_HOSTNAMES, Identity, Monitor, SENTINEL_USER, peer_pass};
-use crate::runtime::process::{PidFile, Signals, daemonize, notify_ready, set_title};
+use crate::runtime::process::{Signals, daemonize, notify_ready};
 use crate::runtime::sentinel::peers::{ASKS_MAX, Dialler, Receptionist};
 use crate::runtime::sentinel::{Agreement, RegistryMachine, World, address, keeper, now};
-use crate::runtime::{self, listener, logging};
+use crate::runtime::{self, launch, logging};
 use crate::store::group::GroupStore;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,28 +20,12 @@ use tokio::sync::mpsc;
 const STORE: &str = "regent-group";
 /// How long the end may take before the process ends anyway.
 const END: Duration = Duration::from_secs(3);
-/// The version whose behaviour is kept.
-const REDIS_VERSION: &str = "7.2.4";
 
 /// Runs a sentinel with the arguments behind `regent sentinel`; the exit status.
 pub fn run(args: &[String]) -> i32 {
     logging::init();
     logging::set_role(b'X');
-    let args: Vec<String> = own_options(args);
-    let config = match Config::load(Role::Sentinel, &args, &mut StdIn) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("{error}");
-            return 1;
-        }
-    };
-    match start(config) {
-        Ok(status) => status,
-        Err(error) => {
-            tracing::warn!("{error}");
-            1
-        }
-    }
+    launch::run(Role::Sentinel, &own_options(args), start)
 }
 
 /// `--lookup local` is `--sentinel lookup local`, and so for the other directive of our own.
@@ -61,15 +44,6 @@ fn own_options(args: &[String]) -> Vec<String> {
     out
 }
 
-/// The standard input, read only where the configuration asks for it.
-struct StdIn;
-
-impl Read for StdIn {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        std::io::stdin().read(buffer)
-    }
-}
-
 fn start(mut config: Config) -> Result<i32, String> {
     if config.file().is_none() {
         return Err(
@@ -82,20 +56,9 @@ fn start(mut config: Config) -> Result<i32, String> {
     if settings.daemonize {
         daemonize()?;
     }
-    logging::set_verbosity(runtime::verbosity(settings.loglevel));
     std::env::set_current_dir(&settings.dir).map_err(|error| format!("Can't chdir to '{}': {error}", settings.dir))?;
-    logging::set_file(&settings.logfile)
-        .map_err(|error| format!("Can't open the log file {}: {error}", settings.logfile))?;
-    tracing::info!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
-    tracing::info!(
-        "Redis version={REDIS_VERSION}, Regent version={}, bits=64, modified=0, pid={}, just started",
-        env!("CARGO_PKG_VERSION"),
-        std::process::id()
-    );
-    let kept = config.kept_in_use();
-    if !kept.is_empty() {
-        tracing::info!("Directives without a meaning here, kept as they are: {}", kept.join(", "));
-    }
+    launch::open_log(settings)?;
+    launch::tell_kept(&config);
     for (given, why) in [
         (config.sentinel.announce_hostnames, ANNOUNCE_HOSTNAMES),
         (!matches!(&*config.sentinel.sentinel_user, "" | "default"), SENTINEL_USER),
@@ -104,26 +67,12 @@ fn start(mut config: Config) -> Result<i32, String> {
             tracing::warn!("sentinel.conf: {}", why.trim_start_matches("ERR "));
         }
     }
-    let listeners = listener::bind(&settings.bind, settings.port, settings.tcp_backlog).map_err(|error| {
-        tracing::warn!("Warning: {error}");
-        format!("Failed listening on port {} (tcp), aborting.", settings.port)
-    })?;
-    if let Some(title) = config.process_title("regent sentinel") {
-        set_title(title.trim_end());
-    }
-    let pidfile = match (settings.pidfile.as_str(), settings.daemonize) {
-        ("", true) => PidFile::write("/var/run/redis-sentinel.pid"),
-        (path, _) => PidFile::write(path),
-    };
+    let listeners = launch::listen(settings)?;
+    let _pid_file = launch::show(&config, "regent sentinel", "/var/run/redis-sentinel.pid");
     if config.sentinel.myid.is_none() {
         config.sentinel.myid = Some(runtime::random_id(RunId::from_random));
     }
-    let tokio =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let status = tokio::task::LocalSet::new().block_on(&tokio, serve(config, listeners))?;
-    drop(pidfile);
-    tokio.shutdown_background();
-    Ok(status)
+    launch::block_on(serve(config, listeners))
 }
 
 async fn serve(mut config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {

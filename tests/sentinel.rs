@@ -8,13 +8,15 @@
 mod joining;
 #[path = "sentinel/passes.rs"]
 mod passes;
+mod support;
 #[path = "sentinel/surface.rs"]
 mod surface;
 #[path = "sentinel/world.rs"]
 mod world;
 
 use std::fs;
-use world::{World, ask, free_port, lookup, until};
+use support::free_port;
+use world::{World, ask, lookup, until};
 
 #[test]
 fn a_killed_master_is_replaced_and_comes_back_as_a_replica() {

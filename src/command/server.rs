@@ -3,7 +3,7 @@
 use super::client::{Blocked, Client, Closing, Kind, Slot};
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
 use super::{Ask, Feed, PubSub, Stats};
-use crate::base::{Millis, ReplId, RunId};
+use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::replication::{Sink, SinkConfig, Source, SourceConfig, Stream, sink, source};
@@ -151,7 +151,7 @@ impl Server {
             in_exec: false,
             active_expire: true,
             garbage: Vec::new(),
-            dice: Dice::new(run_id),
+            dice: Dice(run_id.bytes().iter().fold(0, |state, &byte| state.rotate_left(9) ^ u64::from(byte))),
             next_client_id: 1,
             watched: HashMap::default(),
         }
@@ -308,23 +308,5 @@ impl Server {
         if !self.is_replica() {
             self.feed.command(&mut self.stream, self.fresh, db, words.iter().copied());
         }
-    }
-}
-
-/// A generator of random bits (splitmix64), the same in every run with the same run id.
-pub(super) struct Dice(u64);
-
-impl Dice {
-    fn new(run_id: RunId) -> Self {
-        Dice(run_id.bytes().iter().fold(0, |state, &byte| state.rotate_left(9) ^ u64::from(byte)))
-    }
-
-    /// 64 bits by chance.
-    pub fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
     }
 }

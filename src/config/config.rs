@@ -100,7 +100,7 @@ impl Config {
         let file = self.file.as_ref().map(|file| file.to_string_lossy());
         let vars = TitleVars {
             title,
-            bind: self.settings.bind.first().map(String::as_str),
+            bind: self.settings.bind.first().map(|first| first.trim_start_matches('-')),
             port: self.settings.port,
             tls_port: 0,
             unixsocket: "",

@@ -65,5 +65,4 @@ pub use rewrite::RewriteError;
 pub use sentinel::{KnownReplica, KnownSentinel, Lookup, MasterConfig, SentinelSettings};
 pub use statements::is_executable;
 pub use table::{Directive, Field, Flags, all as directives, find};
-pub use title::{TitleVars, process_title};
 pub use types::*;

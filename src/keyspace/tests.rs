@@ -2,35 +2,24 @@
 
 use super::table::TABLE_ENTRIES_MAX;
 use super::*;
-use crate::base::Millis;
+use crate::base::{Dice, Millis};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// splitmix64: enough luck for a test, replayed by its seed.
-struct Dice(u64);
+/// What these tests draw.
+trait Draws {
+    fn bytes(&mut self, len: u64) -> Vec<u8>;
+    /// Keys of few sizes, and few enough of them that they meet again.
+    fn key(&mut self, keys: u64) -> Vec<u8>;
+    fn text(&mut self) -> Vec<u8>;
+    fn deadline(&mut self) -> Option<Millis>;
+}
 
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.roll() % n
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
+impl Draws for Dice {
     fn bytes(&mut self, len: u64) -> Vec<u8> {
         let fill = self.roll();
         (0..len).map(|i| (fill >> (i % 8 * 8)) as u8 ^ i as u8).collect()
     }
 
-    /// Keys of few sizes, and few enough of them that they meet again.
     fn key(&mut self, keys: u64) -> Vec<u8> {
         let n = self.below(keys);
         if n == 0 { vec![b'k'; 300] } else { format!("key:{n}").into_bytes() }

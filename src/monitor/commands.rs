@@ -4,7 +4,7 @@ use super::clients::{Client, ClientId, Muted};
 use super::event::{Answered, Effect, Later};
 use super::monitor::{Clock, Monitor};
 use super::{reports, table};
-use crate::base::RunId;
+use crate::base::{REDIS_VERSION, RunId};
 use crate::resp::{Proto, Writer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -245,7 +245,7 @@ impl Monitor {
         w.bulk(b"server");
         w.bulk(b"redis");
         w.bulk(b"version");
-        w.bulk(reports::REDIS_VERSION.as_bytes());
+        w.bulk(REDIS_VERSION.as_bytes());
         w.bulk(b"proto");
         w.int(if w.proto == Proto::Resp3 { 3 } else { 2 });
         w.bulk(b"id");

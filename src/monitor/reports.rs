@@ -6,13 +6,11 @@ use super::links::ago;
 use super::monitor::Monitor;
 use super::peers::PeerSeen;
 use super::watched::Watched;
-use crate::base::{Millis, glob};
+use crate::base::{Millis, REDIS_VERSION, glob};
 use crate::failover::facts::{MasterLink, Role};
 use crate::failover::observation::{Kind, Observation};
 use crate::resp::{Proto, Writer};
 use std::fmt::Write as _;
-
-pub const REDIS_VERSION: &str = "7.2.4";
 
 type Fields = Vec<(&'static str, String)>;
 

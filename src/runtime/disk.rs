@@ -23,9 +23,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// The version of Redis that a node stands for (`redis_version`, `redis-ver`).
-pub const REDIS_VERSION: &str = "7.2.4";
-
 /// What is done with a checkpoint's image, on the storage thread; the manifest tells which space is which database.
 pub type CopyVisit = Box<dyn FnOnce(Result<keyspace::Manifest, String>, Result<Image<'_>, StoreError>) + Send>;
 

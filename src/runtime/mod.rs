@@ -15,7 +15,7 @@
 //! 3. The loop waits for no disk: appends go into the page cache, fsync and checkpoints have threads.
 //!
 //! Files in reading order: [`clock`], [`logging`], `world`, `connection`, `turn`, `asks`, `cron`, `disk`, `recovery`,
-//! `links/`, `listener`, `gauges` (the figures of INFO), `stop`, `process` (title, pid file, signals).
+//! `links/`, `listener`, `gauges` (the figures of INFO), `launch` (both roles' start), `stop`, `process` (title, pid file, signals).
 //!
 //! Tests: the process tests in `tests/`.
 
@@ -25,6 +25,7 @@ mod connection;
 pub mod cron;
 pub mod disk;
 pub mod gauges;
+pub mod launch;
 pub mod links;
 pub mod listener;
 pub mod logging;

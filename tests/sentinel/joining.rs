@@ -1,6 +1,7 @@
 //! Sentinels that join late, come back with an empty disk, or come back at another port; lookups are right all along.
 
-use crate::world::{World, ask, free_port, lookup, until};
+use crate::support::free_port;
+use crate::world::{World, ask, lookup, until};
 use std::fs;
 
 #[test]

@@ -1,24 +1,16 @@
 //! Three nodes and some sentinels in a directory of their own, and the watchers of their lookups.
 
+use crate::support::{SOON, free_port, wait_until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// The password that each port wants.
 static PASSES: Mutex<BTreeMap<u16, String>> = Mutex::new(BTreeMap::new());
@@ -64,13 +56,9 @@ fn text_of(frame: &regent::resp::Frame) -> String {
 }
 
 /// Waits for a condition.
-#[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition, within a deadline")]
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(LOOK);
-    }
+#[track_caller]
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    wait_until(what, SOON, holds);
 }
 
 /// The span that a test is about, as it is: nothing can be waited for instead.

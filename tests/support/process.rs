@@ -1,15 +1,13 @@
 //! Servers as processes: ours and Redis', each in a directory of its own.
 
-use super::{Client, Info, SOON, wait_for, wait_until};
+use super::{Client, Info, SOON, free_port, wait_for, wait_until};
 use regent::resp::Frame;
 use std::cell::RefCell;
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// A directory that is removed with the last server in it.
@@ -17,19 +15,6 @@ pub type Dir = Rc<tempfile::TempDir>;
 
 /// The log lines that a failed test shows.
 const SHOWN_LINES: usize = 80;
-
-/// Below the ports that the system gives to clients, so that none of those sits on one of ours between two starts.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    for _ in 0..2000 {
-        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 10_000 + (std::process::id().wrapping_mul(61).wrapping_add(step) % 22_000) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port");
-}
 
 /// What a server is, and how it is started again.
 pub struct Server {

@@ -1,15 +1,13 @@
 //! Copies of the shipped directories on free ports, their processes started by their own `start.sh`.
 
-use super::{Client, Info, wait_until};
+use super::{Client, Info, free_port, wait_until};
 use regent::resp::Frame;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A deadline for what takes seconds on an idle machine: founding, failover.
@@ -41,19 +39,6 @@ pub struct Topology {
 
 /// Named in the environment, it leaves the directories where they are, to look into after a failure.
 const KEEP: &str = "REGENT_TEST_KEEP";
-
-/// Below the ports that the system gives to clients, and not one that another call of this process was given.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..2000 {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + (std::process::id().wrapping_mul(61).wrapping_add(step) % 22_000) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port");
-}
 
 /// A file as the repository ships it, whatever a run by hand has made of it; the file itself where there is no git.
 fn shipped(path: &str) -> String {

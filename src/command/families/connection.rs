@@ -1,14 +1,11 @@
 //! The connection itself: PING, ECHO, QUIT, RESET, HELLO, AUTH.
 
-use crate::base::number;
+use crate::base::{REDIS_VERSION, number};
 use crate::command::spec::{ALLOW_BUSY, FAST, Flags, Group, LOADING, NO_AUTH, NOSCRIPT, STALE, Spec, spec};
 use crate::command::{Args, Closing, Cx, Kind, Outcome, Refusal, Replies};
 use crate::resp::Proto;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-/// The version of Redis whose behaviour this is, as HELLO and INFO say it.
-pub const REDIS_VERSION: &str = "7.2.4";
 
 const BEFORE_AUTH: Flags = NOSCRIPT.or(LOADING).or(STALE).or(FAST).or(NO_AUTH).or(ALLOW_BUSY);
 

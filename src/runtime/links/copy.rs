@@ -2,12 +2,12 @@
 
 use super::out::{Out, start};
 use super::{Links, step_source};
-use crate::base::{Millis, Offset, ReplId};
+use crate::base::{Millis, Offset, REDIS_VERSION, ReplId};
 use crate::keyspace::{PageReader, RecordValue};
 use crate::rdb::{Encoder, Origin, ValueRef};
 use crate::replication::source::{CopyId, Event, LinkId};
+use crate::runtime::clock;
 use crate::runtime::world::World;
-use crate::runtime::{clock, disk};
 use crate::store::Image;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -162,13 +162,8 @@ fn write(
     let (mut out, mut length) = (Vec::with_capacity(2 * WRITE_BYTES), 0);
     let mut encoder = Encoder::new();
     let stream = Some((facts.id, facts.at, facts.db));
-    let origin = Origin {
-        redis_version: disk::REDIS_VERSION,
-        created: facts.wall,
-        used_memory: facts.used,
-        stream,
-        aof_base: false,
-    };
+    let origin =
+        Origin { redis_version: REDIS_VERSION, created: facts.wall, used_memory: facts.used, stream, aof_base: false };
     encoder.header(&origin, &mut out);
     let databases: BTreeMap<u32, u32> = (0u32..).zip(&manifest.spaces).map(|(db, &space)| (space, db)).collect();
     let mut selected = None;

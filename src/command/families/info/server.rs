@@ -2,7 +2,7 @@
 
 use super::Row::{self, Field, Lines, Maybe};
 use super::zero;
-use crate::command::families::connection::REDIS_VERSION;
+use crate::base::REDIS_VERSION;
 
 pub const ROWS: &[Row] = &[
     Field("redis_version", |_| REDIS_VERSION.into()),
