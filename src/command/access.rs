@@ -5,9 +5,9 @@
 //! nothing of its own since its restart, it is only unseen: the DEL is the master's to send, or comes later. What comes
 //! from the master or the log sees every key as it is.
 
-use super::{Cx, Origin, Server};
+use super::{Cx, Origin, Refusal, Server};
 use crate::base::Millis;
-use crate::keyspace::{Detached, EntryRef, Garbage, Key, OldValue, access_clock};
+use crate::keyspace::{Detached, EntryRef, Garbage, Key, Kind, OldValue, access_clock};
 use crate::resp::Writer;
 
 /// What was taken out of the keyspace and takes time to free: the runtime drops it on another thread.
@@ -86,6 +86,24 @@ impl Cx<'_> {
     /// Whether a key is there, for a handler that changes it.
     pub fn is_there(&mut self, key: Key<'_>) -> bool {
         self.writing(key, |_| ()).is_some()
+    }
+
+    /// Whether a key to be changed is there; refused where it is of another type. What is due and may not be removed
+    /// makes room all the same.
+    pub fn writing_kind(&mut self, key: Key<'_>, kind: Kind) -> Result<bool, Refusal> {
+        match self.writing(key, |entry| entry.value().kind() == kind) {
+            Some(true) => Ok(true),
+            Some(false) => Err(Refusal::WrongType),
+            None => {
+                self.server.keyspace.db_mut(self.db as usize).remove(key);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes a collection out whose last element has gone; the change itself is the caller's to tell and feed.
+    pub fn remove_emptied(&mut self, key: Key<'_>) {
+        self.server.keyspace.db_mut(self.db as usize).remove(key);
     }
 
     /// Removes a key that has expired, before a handler overwrites it unseen. Costs nothing where nothing is due.

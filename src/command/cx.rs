@@ -130,6 +130,12 @@ impl<'a> Cx<'a> {
         self.changed_in(self.db, key);
     }
 
+    /// The same for so many changes at once: the elements of a collection.
+    pub fn changed_by(&mut self, key: &[u8], changes: u64) {
+        self.changed(key);
+        self.server.dirty += changes.saturating_sub(1);
+    }
+
     /// The same in another database.
     pub fn changed_in(&mut self, db: u32, key: &[u8]) {
         self.server.dirty += 1;

@@ -42,6 +42,7 @@ mod server;
 pub mod spec;
 mod stats;
 pub mod table;
+pub mod transfer;
 mod views;
 
 pub use access::Trash;

@@ -3,13 +3,13 @@
 //! A checkpoint's image is the keyspace at the moment of [`Keyspace::checkpoint_begin`]. It is handed over as [`Change`]s
 //! to the image before it. A sub-table that the running checkpoint has yet to take is serialised by the first write to
 //! it, before that write, and waits `aside` for the next slice. A database that is flushed meanwhile is retired: it lives
-//! on until its pages are taken. A large string is not copied but shared, so the first change of it while the storage
+//! on until its pages are taken, and so is a large collection that is removed. A large string is not copied but shared, so the first change of it while the storage
 //! thread still holds it copies it.
 
 use super::db::Db;
-use super::entry::Entry;
 use super::hash::Seed;
 use super::page;
+use super::nested::{Nested, Retired};
 use super::string::Raw;
 use super::table::{Mark, Table};
 use super::{Garbage, Keyspace};
@@ -91,6 +91,10 @@ pub(super) struct Core {
     pub(super) clock: u32,
     /// The colour of what changed since the last checkpoint began.
     pub(super) mark: Mark,
+    /// Checkpoints begun so far.
+    pub(super) round: u64,
+    /// Room to change a small collection in.
+    pub(super) scratch: Vec<u8>,
     /// For the next checkpoint.
     pub(super) drops: Vec<Dropped>,
     /// Blobs that were handed to aborted checkpoints: no store has them for sure.
@@ -103,7 +107,7 @@ struct Running {
     aside_bytes: usize,
     drops: Vec<Dropped>,
     drops_taken: usize,
-    retired: Vec<Db>,
+    retired: Vec<Retired>,
     first_blob: u64,
 }
 
@@ -116,6 +120,8 @@ impl Core {
             next_blob: 1,
             clock: 0,
             mark: Mark::Red,
+            round: 0,
+            scratch: Vec::new(),
             drops: Vec::new(),
             void: Vec::new(),
             running: None,
@@ -130,17 +136,6 @@ impl Core {
     pub(super) fn new_space(&mut self) -> u32 {
         self.next_space += 1;
         self.next_space - 1
-    }
-
-    /// The bytes of a boxed string are about to change or go: the checkpoints' blob of it is history.
-    pub(super) fn forget_blob(&mut self, space: u32, entry: &mut Entry) {
-        if let Some(heap) = entry.heap_mut() {
-            let raw = heap.string_mut();
-            if raw.blob() != 0 {
-                self.drops.push(Dropped::Blob { space, blob: raw.blob() });
-                raw.set_blob(0);
-            }
-        }
     }
 
     /// Serialises a sub-table that the running checkpoint has yet to take and that is about to change.
@@ -165,21 +160,30 @@ impl Core {
         out.push(Change::Page { space, page: table.page, bytes });
     }
 
+    /// Takes what goes into the running checkpoint's care.
+    pub(super) fn retire(&mut self, retired: Retired) {
+        self.running.as_mut().expect("only a running checkpoint cares").retired.push(retired);
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// A database goes: into the running checkpoint's care if it still has to take pages of it.
-    pub(super) fn retire(&mut self, db: Db, garbage: &mut Vec<Db>) {
+    pub(super) fn retire_db(&mut self, db: Db, garbage: &mut Vec<Retired>) {
         if db.stored {
             self.drops.push(Dropped::Space { space: db.id });
         }
-        match &mut self.running {
-            Some(running) if db.taken < db.pending.len() => running.retired.push(db),
-            _ => garbage.push(db),
-        }
+        self.drops.extend(db.nested_spaces.iter().map(|&space| Dropped::Space { space }));
+        let owes = self.is_running() && db.owes();
+        let retired = Retired::Db(Box::new(db));
+        if owes { self.retire(retired) } else { garbage.push(retired) }
     }
 }
 
 impl Db {
-    /// Hands over pages until `out` has `bytes_max` (by `left`). `true` if all of this database is handed over.
-    fn take_pages(&mut self, core: &mut Core, left: &mut isize, out: &mut Vec<Change>) -> bool {
+    /// Hands over pages until `out` has `bytes_max` (by `left`). `true` if all of this database's own are handed over.
+    pub(super) fn take_own_pages(&mut self, core: &mut Core, left: &mut isize, out: &mut Vec<Change>) -> bool {
         while self.taken < self.pending.len() && *left > 0 {
             let table = self.tables.get_mut(self.pending[self.taken]);
             self.taken += 1;
@@ -202,11 +206,9 @@ impl Keyspace {
     pub fn checkpoint_begin(&mut self) -> Manifest {
         assert!(self.core.running.is_none(), "one checkpoint at a time");
         self.core.mark = self.core.mark.other();
+        self.core.round += 1;
         for db in &mut self.dbs {
-            debug_assert!(db.pending.is_empty());
-            db.pending = std::mem::take(&mut db.dirty);
-            db.taken = 0;
-            db.stored |= !db.pending.is_empty();
+            db.rotate(self.core.round);
         }
         self.core.running = Some(Running {
             aside: VecDeque::new(),
@@ -242,11 +244,14 @@ impl Keyspace {
             rest += usize::from(!db.take_pages(core, &mut left, out));
         }
         let retired = core.running.as_mut().map(|running| std::mem::take(&mut running.retired)).unwrap_or_default();
-        let (done, still): (Vec<_>, Vec<_>) =
-            retired.into_iter().map(|mut db| (db.take_pages(core, &mut left, out), db)).partition(|&(done, _)| done);
-        self.garbage.extend(done.into_iter().map(|(_, db)| db));
+        for mut retired in retired {
+            let care = match retired.nested().take_pages(core, &mut left, out) {
+                true => &mut self.garbage,
+                false => &mut core.running.as_mut().expect("it was there a moment ago").retired,
+            };
+            care.push(retired);
+        }
         let Some(running) = &mut core.running else { return Slice::Done };
-        running.retired = still.into_iter().map(|(_, db)| db).collect();
         rest += running.retired.len() + running.aside.len() + (running.drops.len() - running.drops_taken);
         if rest == 0 { Slice::Done } else { Slice::More }
     }
@@ -266,9 +271,9 @@ impl Keyspace {
         let running = self.core.running.take().expect("a checkpoint is running");
         assert!(running.aside.is_empty() && running.retired.is_empty(), "the checkpoint was handed over to its end");
         for db in &mut self.dbs {
-            assert!(db.taken == db.pending.len(), "the checkpoint was handed over to its end");
-            db.pending = Vec::new();
-            db.taken = 0;
+            assert!(!db.owes(), "the checkpoint was handed over to its end");
+            (db.pending, db.nested_pending) = (Vec::new(), Vec::new());
+            (db.taken, db.nested_taken) = (0, 0);
         }
     }
 
@@ -285,14 +290,7 @@ impl Keyspace {
             }
         }
         for db in &mut self.dbs {
-            for number in std::mem::take(&mut db.pending) {
-                let table = db.tables.get_mut(number);
-                if table.mark != self.core.mark {
-                    table.mark = self.core.mark;
-                    db.dirty.push(number);
-                }
-            }
-            db.taken = 0;
+            db.take_back(&mut self.core);
         }
         self.garbage.append(&mut running.retired);
     }
@@ -310,7 +308,7 @@ impl Keyspace {
 
     /// Pages that changed since the last checkpoint began.
     pub fn dirty_pages(&self) -> usize {
-        self.dbs.iter().map(|db| db.dirty.len()).sum()
+        self.dbs.iter().map(Db::dirty_pages).sum()
     }
 
     /// Freed databases that were kept for a checkpoint; drop them where it does not hurt.

@@ -6,8 +6,11 @@
 
 use super::entry::{Entry, Stored};
 use super::hash::{Hasher, Key};
-use super::string::{StrRef, Value, encoding};
+use super::hashes::HashRef;
+use super::string::StrRef;
+use super::nested::Nested;
 use super::table::{Mark, Table, Tables};
+use super::value::{Value, encoding};
 use crate::base::Millis;
 use std::collections::BTreeSet;
 
@@ -32,6 +35,14 @@ pub struct Db {
     /// Sub-tables of the running checkpoint; those before `taken` were looked at.
     pub(super) pending: Vec<u32>,
     pub(super) taken: usize,
+    /// The same for sub-tables that may hold large collections with changed pages (see `nested`).
+    pub(super) nested_dirty: Vec<u32>,
+    pub(super) nested_pending: Vec<u32>,
+    pub(super) nested_taken: usize,
+    /// The spaces of its large collections.
+    pub(super) nested_spaces: BTreeSet<u32>,
+    /// The checkpoint that `pending` is of.
+    pub(super) round: u64,
     /// Whether a checkpoint may hold pages of this space.
     pub(super) stored: bool,
 }
@@ -62,22 +73,32 @@ impl<'a> EntryRef<'a> {
         self.0.deadline()
     }
 
+    pub(super) fn stored(self) -> Stored<'a> {
+        self.0.value()
+    }
+
     /// The value, by type.
     pub fn value(self) -> Value<'a> {
-        Value::Str(match self.0.value() {
-            Stored::Int(number) => StrRef::Int(number),
-            Stored::Inline { bytes, .. } => StrRef::Bytes(bytes),
-            Stored::Heap(heap) => StrRef::Bytes(heap.string().bytes()),
-        })
+        Value::of(self.0)
     }
 
     /// The value as a string; `None` for another type (the caller answers WRONGTYPE).
     pub fn string(self) -> Option<StrRef<'a>> {
-        let Value::Str(string) = self.value();
-        Some(string)
+        match self.value() {
+            Value::Str(string) => Some(string),
+            _ => None,
+        }
     }
 
-    /// What OBJECT ENCODING answers: `int`, `embstr`, `raw`.
+    /// The value as a hash; `None` for another type.
+    pub fn hash(self) -> Option<HashRef<'a>> {
+        match self.value() {
+            Value::Hash(hash) => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// What OBJECT ENCODING answers: `int`, `embstr`, `raw`, `listpack` and so on.
     pub fn encoding(self) -> &'static str {
         encoding(self.0)
     }
@@ -124,6 +145,11 @@ impl Db {
             dirty: Vec::new(),
             pending: Vec::new(),
             taken: 0,
+            nested_dirty: Vec::new(),
+            nested_pending: Vec::new(),
+            nested_taken: 0,
+            nested_spaces: BTreeSet::new(),
+            round: 0,
             stored: false,
         }
     }
@@ -259,6 +285,16 @@ impl Db {
             }
         }
         if at < SCAN_END { at } else { 0 }
+    }
+
+    /// Pages that changed since the last checkpoint began, those of large collections included.
+    pub(super) fn dirty_pages(&self) -> usize {
+        let held = self.nested_dirty.iter().flat_map(|&number| &self.tables.get(number).entries);
+        let nested = held.filter_map(|entry| match entry.value() {
+            Stored::Heap(heap) => heap.nested().map(Nested::dirty_pages),
+            _ => None,
+        });
+        self.dirty.len() + nested.sum::<usize>()
     }
 
     /// Number of checkpoint pages.

@@ -5,13 +5,12 @@
 
 use super::Keyspace;
 use super::db::{Db, EntryRef};
-use super::string::{Digits, Value};
+use super::string::Digits;
+use super::value::Value;
 use sha1::{Digest as _, Sha1};
 
 /// 160 bits, shown as forty hexadecimal digits.
 pub type Digest = [u8; 20];
-
-const TYPE_STRING: u32 = 0;
 
 fn xor(digest: &mut Digest, bytes: &[u8]) {
     let hash: Digest = Sha1::digest(bytes).into();
@@ -24,10 +23,17 @@ fn mix(digest: &mut Digest, bytes: &[u8]) {
 }
 
 fn mix_value(digest: &mut Digest, entry: EntryRef<'_>) {
-    match entry.value() {
-        Value::Str(string) => {
-            mix(digest, &TYPE_STRING.to_be_bytes());
-            mix(digest, string.bytes(&mut Digits::default()));
+    let value = entry.value();
+    mix(digest, &(value.kind() as u32).to_be_bytes());
+    match value {
+        Value::Str(string) => mix(digest, string.bytes(&mut Digits::default())),
+        Value::Hash(hash) => {
+            for (field, value) in hash.iter() {
+                let mut pair = [0; 20];
+                mix(&mut pair, field);
+                mix(&mut pair, value);
+                xor(digest, &pair);
+            }
         }
     }
     if entry.deadline().is_some() {

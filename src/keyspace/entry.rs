@@ -8,8 +8,8 @@
 //!       12        key
 //!       12 + key_len        the tail: [i64 deadline in ms, when flagged] value [slack]
 //! ```
-//! The value is an `i64`, inline bytes, or a pointer to a boxed [`Heap`], by two bits of the flags; numbers behind the
-//! key are unaligned. Invariants:
+//! The value is an `i64`, inline bytes (a string, or a small collection by the [`Kind`] in the flags), or a pointer to a
+//! boxed [`Heap`], by two bits of the flags; numbers behind the key are unaligned. Invariants:
 //! 1. the allocation has `HEADER + key_len + tail` bytes, aligned to 8, and belongs to this `Entry` alone;
 //! 2. deadline (if flagged) and value fit into `tail`; `key_len` and `tail` never change;
 //! 3. with kind `HEAP` the pointer came from `Box::into_raw` and is owned by the entry.
@@ -17,7 +17,7 @@
 //! The access clock may change through a shared reference: nobody holds a reference into the header, and the type is
 //! not `Sync`. Checked by the tests below, and by the model in `tests.rs`.
 
-use super::string::Heap;
+use super::value::{Heap, Kind};
 use crate::base::Millis;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -40,6 +40,9 @@ const KIND_HEAP: u32 = 2;
 const DEADLINE: u32 = 1 << 2;
 /// The inline string was changed in place: Redis would hold it as `raw`.
 const GROWN: u32 = 1 << 3;
+/// Which type the inline bytes are of.
+const TYPE_SHIFT: u32 = 4;
+const TYPE: u32 = 0b111 << TYPE_SHIFT;
 const FLAG_BITS: u32 = 8;
 
 /// A value on its way into an entry.
@@ -47,6 +50,8 @@ pub(super) enum NewValue<'a> {
     Int(i64),
     /// At most [`INLINE_BYTES_MAX`].
     Inline(&'a [u8]),
+    /// A small collection, at most [`INLINE_BYTES_MAX`].
+    Packed(Kind, &'a [u8]),
     Heap(Box<Heap>),
 }
 
@@ -54,7 +59,7 @@ impl NewValue<'_> {
     fn bytes(&self) -> usize {
         match self {
             NewValue::Int(_) | NewValue::Heap(_) => 8,
-            NewValue::Inline(bytes) => bytes.len(),
+            NewValue::Inline(bytes) | NewValue::Packed(_, bytes) => bytes.len(),
         }
     }
 }
@@ -63,6 +68,8 @@ impl NewValue<'_> {
 pub(super) enum Stored<'a> {
     Int(i64),
     Inline { bytes: &'a [u8], grown: bool },
+    /// A small collection.
+    Packed { kind: Kind, bytes: &'a [u8] },
     Heap(&'a Heap),
 }
 
@@ -175,10 +182,13 @@ impl Entry {
         unsafe {
             match meta & KIND {
                 KIND_INT => Stored::Int(at.cast::<i64>().read_unaligned()),
-                KIND_INLINE => Stored::Inline {
-                    bytes: slice::from_raw_parts(at.as_ptr(), self.value_len()),
-                    grown: meta & GROWN != 0,
-                },
+                KIND_INLINE => {
+                    let bytes = slice::from_raw_parts(at.as_ptr(), self.value_len());
+                    match Kind::of_bits((meta & TYPE) >> TYPE_SHIFT) {
+                        Kind::Str => Stored::Inline { bytes, grown: meta & GROWN != 0 },
+                        kind => Stored::Packed { kind, bytes },
+                    }
+                }
                 _ => Stored::Heap(&*at.cast::<*mut Heap>().read_unaligned()),
             }
         }
@@ -215,10 +225,11 @@ impl Entry {
         let kind = match value {
             NewValue::Int(_) => KIND_INT,
             NewValue::Inline(_) => KIND_INLINE,
+            NewValue::Packed(kind, _) => KIND_INLINE | (kind as u32) << TYPE_SHIFT,
             NewValue::Heap(_) => KIND_HEAP,
         };
         let flag = if deadline.is_some() { DEADLINE } else { 0 };
-        self.set_meta(self.meta() & !(KIND | GROWN | DEADLINE) | kind | flag);
+        self.set_meta(self.meta() & !(KIND | GROWN | DEADLINE | TYPE) | kind | flag);
         // SAFETY: `needed` bytes fit into the tail (asserted); a borrowed value cannot overlap memory behind `&mut self`.
         unsafe {
             if let Some(Millis(ms)) = deadline {
@@ -227,7 +238,7 @@ impl Entry {
             let at = self.value_at();
             match value {
                 NewValue::Int(number) => at.cast::<i64>().write_unaligned(number),
-                NewValue::Inline(bytes) => {
+                NewValue::Inline(bytes) | NewValue::Packed(_, bytes) => {
                     at.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
                     self.set_value_len(bytes.len());
                 }
@@ -279,6 +290,7 @@ impl Entry {
                     (Some(heap), _) => NewValue::Heap(heap),
                     (None, Stored::Int(number)) => NewValue::Int(number),
                     (None, Stored::Inline { bytes, .. }) => NewValue::Inline(bytes),
+                    (None, Stored::Packed { kind, bytes }) => NewValue::Packed(kind, bytes),
                     (None, Stored::Heap(_)) => unreachable!("it was taken out"),
                 };
                 let fresh = Entry::new(self.key(), deadline, value);
@@ -340,22 +352,23 @@ mod tests {
     fn text(entry: &Entry) -> Vec<u8> {
         match entry.value() {
             Stored::Int(number) => number.to_string().into_bytes(),
-            Stored::Inline { bytes, .. } => bytes.to_vec(),
-            Stored::Heap(heap) => heap.string().bytes().to_vec(),
+            Stored::Inline { bytes, .. } | Stored::Packed { bytes, .. } => bytes.to_vec(),
+            Stored::Heap(heap) => heap.raw().expect("a string").bytes().to_vec(),
         }
     }
 
     #[test]
     fn every_way_to_change_an_entry_keeps_the_rest() {
         let long = vec![b'x'; 700];
-        let texts = [&b"-5"[..], b"", b"0123456789abcdef0123456789abcdef", &long, &long];
+        let texts = [&b"-5"[..], b"", b"0123456789abcdef0123456789abcdef", &long, &long, b"packed"];
         let value = |i: usize| match i {
             0 => NewValue::Int(-5),
-            4 => NewValue::Heap(Box::new(Heap::raw(long.clone()))),
+            4 => NewValue::Heap(Box::new(Heap::of_text(long.clone()))),
+            5 => NewValue::Packed(Kind::Hash, texts[i]),
             _ => NewValue::Inline(texts[i]),
         };
         for key in [&b""[..], b"k", b"a key of 22 bytes here", &[b'y'; 5000], &[b'y'; 100_000]] {
-            for (i, j) in (0..5).flat_map(|i| (0..5).map(move |j| (i, j))) {
+            for (i, j) in (0..6).flat_map(|i| (0..6).map(move |j| (i, j))) {
                 for deadlines in [[None, None], [None, Some(Millis(7))], [Some(Millis(6)), None]] {
                     let mut entry = Entry::new(key, deadlines[0], value(i));
                     entry.set_access(0xabcdef);
@@ -367,6 +380,8 @@ mod tests {
                     let old = entry.store(deadlines[0], value(j));
                     assert_eq!(old.is_some(), i == 4);
                     assert_eq!((&text(&entry)[..], entry.deadline()), (texts[j], deadlines[0]));
+                    let packed = matches!(entry.value(), Stored::Packed { kind: Kind::Hash, .. });
+                    assert_eq!(packed, j == 5);
                     assert_eq!((entry.key(), entry.access()), (key, 0xabcdef));
                 }
             }

@@ -9,20 +9,25 @@ use super::checkpoint::{Core, Dropped, Manifest};
 use super::db::{Db, HOLE};
 use super::entry::{Entry, INLINE_BYTES_MAX, NewValue};
 use super::page::{PageError, PageReader, RecordValue};
-use super::string::Heap;
+use super::map::Map;
 use super::table::{DEPTH_MAX, Mark, Table};
+use super::value::{Heap, Kind};
 use super::write::DbMut;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A keyspace in the making.
 pub struct Loader {
     core: Core,
+    /// The databases, and behind them the large collections whose pages have come.
     dbs: Vec<Db>,
+    databases: usize,
     /// Pages that each of them has had, and is to have.
     pages: Vec<(u64, u64)>,
     /// Which of `dbs` a space is.
     by_space: HashMap<u32, usize>,
-    /// Entries of pages whose hashes are not ours, by database.
+    /// Keys of databases whose records name a large collection.
+    claims: Vec<(usize, Vec<u8>)>,
+    /// Entries of pages whose hashes are not ours, by database or collection.
     misfits: Vec<(usize, u64, Entry)>,
 }
 
@@ -48,13 +53,14 @@ impl Loader {
             return Err(PageError::Manifest("it does not count the pages of each space"));
         }
         let pages = manifest.pages.iter().map(|&expected| (0, expected)).collect();
-        Ok(Loader { core, dbs, pages, by_space, misfits: Vec::new() })
+        let databases = dbs.len();
+        Ok(Loader { core, dbs, databases, pages, by_space, claims: Vec::new(), misfits: Vec::new() })
     }
 
     /// Adds a page. `blob` gives the bytes of a blob of the page's space.
     pub fn page(&mut self, bytes: &[u8], mut blob: impl FnMut(u32, u64) -> Option<Vec<u8>>) -> Result<(), PageError> {
         let mut page = PageReader::new(bytes)?;
-        let index = *self.by_space.get(&page.space).ok_or(PageError::Space(page.space))?;
+        let index = self.index_of(page.space)?;
         let after = page.page.checked_add(1).ok_or(PageError::Number { at: 1 })?;
         self.core.next_page = self.core.next_page.max(after);
         self.pages[index].0 += 1;
@@ -62,7 +68,11 @@ impl Loader {
         let mut table = Table::new(page.page, page.prefix, page.depth, Mark::Clean, page.records_left());
         let mut fits = true;
         while let Some(record) = page.next_record()? {
+            let nested = index >= self.databases;
             let value = match record.value {
+                RecordValue::Int(_) | RecordValue::Small { .. } | RecordValue::Large { .. } if nested => {
+                    return Err(PageError::Nested { space: page.space });
+                }
                 RecordValue::Int(number) => NewValue::Int(number),
                 RecordValue::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX => NewValue::Inline(bytes),
                 RecordValue::Bytes(bytes) => NewValue::text(bytes),
@@ -71,6 +81,15 @@ impl Loader {
                     let bytes = blob(page.space, id).filter(|bytes| bytes.len() as u64 == len).ok_or(wrong)?;
                     self.core.next_blob = self.core.next_blob.max(id.saturating_add(1));
                     NewValue::Heap(Box::new(Heap::loaded(bytes, id)))
+                }
+                RecordValue::Small { kind, bytes } => NewValue::Packed(kind, bytes),
+                RecordValue::Large { kind, encoding, space } => {
+                    self.claims.push((index, record.key.to_vec()));
+                    let db = Db::hollow(space, hasher);
+                    NewValue::Heap(Box::new(match kind {
+                        Kind::Hash => Heap::Hash(Box::new(Map { db, encoding })),
+                        Kind::Str => return Err(PageError::Nested { space }),
+                    }))
                 }
             };
             let hash = hasher.hash(record.key);
@@ -87,6 +106,20 @@ impl Loader {
                 Ok(())
             }
         }
+    }
+
+    /// A space that is no database's is a collection's, which a record names: before this page, or later.
+    fn index_of(&mut self, space: u32) -> Result<usize, PageError> {
+        if let Some(&index) = self.by_space.get(&space) {
+            return Ok(index);
+        }
+        let after = space.checked_add(1).ok_or(PageError::Space(space))?;
+        self.core.next_space = self.core.next_space.max(after);
+        let index = self.dbs.len();
+        self.dbs.push(Db::hollow(space, super::hash::Hasher::new(self.core.seed)));
+        self.pages.push((0, 0));
+        self.by_space.insert(space, index);
+        Ok(index)
     }
 
     fn adopt(&mut self, index: usize, table: Table) -> Result<(), PageError> {
@@ -124,19 +157,18 @@ impl Loader {
 
     /// The keyspace, when all pages are in: as many as the manifest counts, for all hashes of each space that has any.
     pub fn finish(self) -> Result<Keyspace, PageError> {
-        let Loader { mut core, mut dbs, pages, misfits, .. } = self;
-        for (db, (found, expected)) in dbs.iter().zip(pages) {
+        let Loader { mut core, mut dbs, databases, pages, misfits, claims, .. } = self;
+        for (db, (found, expected)) in dbs.iter().zip(pages).take(databases) {
             if found != expected {
                 return Err(PageError::Count { space: db.id, expected, found });
             }
         }
-        let misfit_dbs: Vec<bool> =
-            (0..dbs.len()).map(|index| misfits.iter().any(|&(other, ..)| other == index)).collect();
-        for (db, may_have_gaps) in dbs.iter_mut().zip(misfit_dbs) {
+        let with_misfits: HashSet<usize> = misfits.iter().map(|&(index, ..)| index).collect();
+        for (index, db) in dbs.iter_mut().enumerate() {
             let hole = db.directory.iter().position(|&number| number == HOLE);
             if let Some(hole) = hole
                 && db.tables.len() > 0
-                && !may_have_gaps
+                && !with_misfits.contains(&index)
             {
                 let prefix = ((hole as u64) << (32 - db.depth)) as u32;
                 return Err(PageError::Gap { space: db.id, prefix });
@@ -151,7 +183,31 @@ impl Loader {
             }
             db.insert(key.hash, entry);
         }
+        let mut nested: HashMap<u32, Db> = dbs.drain(databases..).map(|db| (db.id, db)).collect();
+        for (index, name) in claims {
+            dbs[index].claim(&core, &name, &mut nested)?;
+        }
+        if let Some(&space) = nested.keys().next() {
+            return Err(PageError::Space(space));
+        }
         Ok(Keyspace { core, dbs, garbage: Vec::new() })
+    }
+}
+
+impl Db {
+    /// Gives a key the large collection that its record names.
+    fn claim(&mut self, core: &Core, name: &[u8], nested: &mut HashMap<u32, Db>) -> Result<(), PageError> {
+        let place = self.find(self.hasher.key(name)).expect("it was loaded");
+        let entry = self.tables.get_mut(place.table).entries.get_bucket_mut(place.bucket).expect("a full bucket");
+        let Some(Heap::Hash(map)) = entry.heap_mut() else { unreachable!("its record names a large collection") };
+        let space = map.db.id;
+        map.db = nested.remove(&space).filter(|db| !db.is_empty()).ok_or(PageError::Nested { space })?;
+        let is_dirty = !map.db.dirty.is_empty();
+        self.nested_spaces.insert(space);
+        if is_dirty {
+            self.list_nested(place.table, core.mark);
+        }
+        Ok(())
     }
 }
 

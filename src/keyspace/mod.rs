@@ -38,12 +38,19 @@ mod db;
 mod digest;
 mod entry;
 mod hash;
+mod hashes;
 mod load;
+mod map;
+mod nested;
+mod packed;
 mod page;
 mod string;
 mod table;
+mod value;
 mod write;
 
+#[cfg(test)]
+mod collection_tests;
 #[cfg(test)]
 mod tests;
 
@@ -52,34 +59,39 @@ pub use db::{Db, EntryRef};
 pub use digest::Digest;
 pub use entry::KEY_BYTES_MAX;
 pub use hash::{Key, Seed};
+pub use hashes::{HashMut, HashRef};
+pub use map::Limits;
 pub use load::Loader;
 pub use page::{PageError, PageReader, Record, RecordValue};
-pub use string::{Digits, StrRef, Value};
+pub use string::{Digits, StrRef};
+pub use value::{Kind, Value};
 pub use write::{DbMut, Detached, OldValue, StringMut};
 
 use crate::base::Millis;
 use checkpoint::Core;
 use hash::Hasher;
+use nested::Retired;
 
 /// All databases of a node.
 pub struct Keyspace {
     core: Core,
     dbs: Vec<Db>,
-    /// Databases that a checkpoint is done with.
-    garbage: Vec<Db>,
+    /// What a checkpoint is done with.
+    garbage: Vec<Retired>,
 }
 
-/// Databases that were flushed. Dropping it frees their entries, which takes time: send it to another thread.
-pub struct Garbage(Vec<Db>);
+/// Databases that were flushed, collections that were removed. Dropping it frees their entries, which takes time: send it
+/// to another thread.
+pub struct Garbage(Vec<Retired>);
 
 impl Garbage {
-    fn of(dbs: Vec<Db>) -> Option<Garbage> {
-        (!dbs.is_empty()).then_some(Garbage(dbs))
+    fn of(retired: Vec<Retired>) -> Option<Garbage> {
+        (!retired.is_empty()).then_some(Garbage(retired))
     }
 
-    /// Entries that dropping it frees.
+    /// Keys that dropping it frees.
     pub fn len(&self) -> u64 {
-        self.0.iter().map(Db::len).sum()
+        self.0.iter().map(Retired::len).sum()
     }
 
     /// Whether there is none.
@@ -172,6 +184,13 @@ impl Keyspace {
         self.dbs.swap(a, b);
     }
 
+    /// Copies an entry with its deadline to another key, over what is there, which comes back. Takes time with the size
+    /// of the value.
+    pub fn copy(&mut self, from: (usize, Key<'_>), to: (usize, Key<'_>)) -> Option<Detached> {
+        let entry = self.dbs[from.0].get(from.1)?.duplicate(&mut self.core, to.1);
+        self.db_mut(to.0).put(to.1, entry)
+    }
+
     /// Empties a database (FLUSHDB): it gets a new space. What was in it comes back, to be dropped where it does not
     /// hurt; during a checkpoint it may come later, by [`Keyspace::take_garbage`].
     pub fn flush(&mut self, index: usize) -> Option<Garbage> {
@@ -182,7 +201,7 @@ impl Keyspace {
         let fresh = Db::new(self.core.new_space(), db.hasher, self.core.new_page());
         let old = std::mem::replace(db, fresh);
         let mut garbage = Vec::new();
-        self.core.retire(old, &mut garbage);
+        self.core.retire_db(old, &mut garbage);
         Garbage::of(garbage)
     }
 

@@ -2,16 +2,20 @@
 //!
 //! ```text
 //! page    u8 version (1), varint space, varint page, u8 depth, u32 LE prefix, varint number of records, records
-//! record  u8 tag: kind (1 integer, 2 bytes, 3 blob) | 0x80 with a deadline
+//! record  u8 tag: kind (1 integer, 2 bytes, 3 blob, 4 small collection, 5 large one) | 0x80 with a deadline
 //!         [i64 LE deadline, ms], varint key length, key
 //!         integer: zigzag varint     bytes: varint length, bytes     blob: varint blob, varint length
+//!         small: u8 type, varint length, bytes as in the entry     large: u8 type, u8 encoding, varint space
 //! ```
+//! The pages of a large hash have the same form, in its own space: a record is a field.
 //! A string above 16 KiB is a blob: the page names it, and its bytes are handed over by themselves, once. No checksum
 //! here: the store has one for all that it keeps. A reader takes any bytes and answers with a [`PageError`] at worst, and
 //! needs no keyspace: an RDB can be made of a checkpoint on another thread.
 
-use super::entry::{Entry, Stored};
+use super::entry::{Entry, INLINE_BYTES_MAX, Stored};
 use super::table::{DEPTH_MAX, Table, prefix_mask};
+use super::string::Raw;
+use super::value::{Heap, Kind, Value};
 use crate::base::Millis;
 use std::fmt;
 
@@ -19,6 +23,8 @@ const VERSION: u8 = 1;
 const INTEGER: u8 = 1;
 const BYTES: u8 = 2;
 const BLOB: u8 = 3;
+const SMALL: u8 = 4;
+const LARGE: u8 = 5;
 const WITH_DEADLINE: u8 = 0x80;
 /// The smallest record: tag, key length, a one byte integer.
 const RECORD_BYTES_MIN: usize = 3;
@@ -50,6 +56,10 @@ pub enum PageError {
     Twice { page: u64 },
     /// A page names a blob that is not there, or has another length.
     Blob { page: u64, blob: u64 },
+    /// A small collection whose items do not add up.
+    Collection { at: usize },
+    /// No record names the space of a large collection, or two do, or it has no pages.
+    Nested { space: u32 },
     /// The manifest contradicts itself.
     Manifest(&'static str),
 }
@@ -73,6 +83,8 @@ impl fmt::Display for PageError {
             }
             PageError::Twice { page } => write!(f, "page {page} holds a key twice"),
             PageError::Blob { page, blob } => write!(f, "blob {blob} of page {page} is missing or of another length"),
+            PageError::Collection { at } => write!(f, "a collection whose items do not add up at byte {at}"),
+            PageError::Nested { space } => write!(f, "the collection of space {space} and its pages do not find together"),
             PageError::Manifest(what) => write!(f, "keyspace manifest: {what}"),
         }
     }
@@ -85,8 +97,9 @@ pub(super) fn record_bytes(entry: &Entry) -> u32 {
     let value = match entry.value() {
         Stored::Int(_) => 4,
         Stored::Inline { bytes, .. } => bytes.len() + 2,
-        Stored::Heap(heap) if heap.string().is_blob() => 8,
-        Stored::Heap(heap) => heap.string().bytes().len() + 2,
+        Stored::Packed { bytes, .. } => bytes.len() + 3,
+        Stored::Heap(Heap::Raw(raw)) if !raw.is_blob() => raw.bytes().len() + 2,
+        Stored::Heap(_) => 8,
     };
     // Clamped, so that the sum of a sub-table fits 32 bits whatever the keys are.
     let key = entry.key().len().min(1 << 20);
@@ -94,11 +107,7 @@ pub(super) fn record_bytes(entry: &Entry) -> u32 {
 }
 
 /// The page of a sub-table. `name_blob` is asked for the id of each blob before it is written.
-pub(super) fn write(
-    space: u32,
-    table: &mut Table,
-    mut name_blob: impl FnMut(&mut super::string::Raw) -> u64,
-) -> Vec<u8> {
+pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mut Raw) -> u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(table.bytes as usize + table.entries.len() * 4 + 32);
     out.push(VERSION);
     push_varint(&mut out, u64::from(space));
@@ -108,27 +117,38 @@ pub(super) fn write(
     push_varint(&mut out, table.entries.len() as u64);
     for entry in table.entries.iter_mut() {
         let blob = match entry.heap_mut() {
-            Some(heap) if heap.string().is_blob() => Some(name_blob(heap.string_mut())),
-            _ => None,
+            Some(Heap::Raw(raw)) if raw.is_blob() => name_blob(raw),
+            _ => 0,
         };
         let deadline = entry.deadline();
-        let tag = match (entry.value(), blob) {
-            (Stored::Int(_), _) => INTEGER,
-            (_, None) => BYTES,
-            (_, Some(_)) => BLOB,
+        let value = entry.value();
+        let tag = match &value {
+            Stored::Int(_) => INTEGER,
+            Stored::Inline { .. } => BYTES,
+            Stored::Packed { .. } => SMALL,
+            Stored::Heap(Heap::Raw(_)) => if blob == 0 { BYTES } else { BLOB },
+            Stored::Heap(_) => LARGE,
         };
         out.push(tag | deadline.map_or(0, |_| WITH_DEADLINE));
         if let Some(Millis(ms)) = deadline {
             out.extend_from_slice(&ms.to_le_bytes());
         }
         push_bytes(&mut out, entry.key());
-        match (entry.value(), blob) {
-            (Stored::Int(number), _) => push_varint(&mut out, (number << 1 ^ number >> 63) as u64),
-            (Stored::Inline { bytes, .. }, _) => push_bytes(&mut out, bytes),
-            (Stored::Heap(heap), None) => push_bytes(&mut out, heap.string().bytes()),
-            (Stored::Heap(heap), Some(blob)) => {
+        match value {
+            Stored::Int(number) => push_varint(&mut out, (number << 1 ^ number >> 63) as u64),
+            Stored::Inline { bytes, .. } => push_bytes(&mut out, bytes),
+            Stored::Packed { kind, bytes } => {
+                out.push(kind as u8);
+                push_bytes(&mut out, bytes);
+            }
+            Stored::Heap(Heap::Raw(raw)) if blob == 0 => push_bytes(&mut out, raw.bytes()),
+            Stored::Heap(Heap::Raw(raw)) => {
                 push_varint(&mut out, blob);
-                push_varint(&mut out, heap.string().bytes().len() as u64);
+                push_varint(&mut out, raw.bytes().len() as u64);
+            }
+            Stored::Heap(Heap::Hash(map)) => {
+                out.extend_from_slice(&[Kind::Hash as u8, map.encoding]);
+                push_varint(&mut out, u64::from(map.db.space()));
             }
         }
     }
@@ -181,6 +201,10 @@ pub enum RecordValue<'a> {
     Bytes(&'a [u8]),
     /// A string that is a blob of its own, with its length in bytes.
     Blob { blob: u64, len: u64 },
+    /// A small collection (see `packed`); sound.
+    Small { kind: Kind, bytes: &'a [u8] },
+    /// A large collection, whose contents are the pages of a space.
+    Large { kind: Kind, encoding: u8, space: u32 },
 }
 
 impl<'a> PageReader<'a> {
@@ -234,9 +258,28 @@ impl<'a> PageReader<'a> {
             }
             BYTES => RecordValue::Bytes(self.sized()?),
             BLOB => RecordValue::Blob { blob: self.varint()?, len: self.varint()? },
+            SMALL => {
+                let (kind, at) = (self.kind()?, self.at);
+                let bytes = self.sized()?;
+                if bytes.len() > INLINE_BYTES_MAX || !Value::is_sound(kind, bytes) {
+                    return Err(PageError::Collection { at });
+                }
+                RecordValue::Small { kind, bytes }
+            }
+            LARGE => {
+                let (kind, encoding, at) = (self.kind()?, self.byte()?, self.at);
+                let space = u32::try_from(self.varint()?).map_err(|_| PageError::Number { at })?;
+                RecordValue::Large { kind, encoding, space }
+            }
             _ => return Err(PageError::Tag { at: start, tag }),
         };
         Ok(Some(Record { key, deadline, value }))
+    }
+
+    fn kind(&mut self) -> Result<Kind, PageError> {
+        let at = self.at;
+        let byte = self.byte()?;
+        Kind::of_byte(byte).ok_or(PageError::Tag { at, tag: byte })
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], PageError> {

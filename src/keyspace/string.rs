@@ -1,18 +1,12 @@
 //! Strings: how they lie in an entry (integer, embedded, raw), how they are read, and how a large one is kept.
-//!
-//! A later type adds a variant to [`Heap`] and [`Value`] and a file like this one.
 
 use super::entry::{Entry, INLINE_BYTES_MAX, NewValue, Stored};
+use super::value::Heap;
 use crate::base::number::parse_i64;
 use std::sync::Arc;
 
 /// Up to here a string that was never changed in place is `embstr` (`OBJ_ENCODING_EMBSTR_SIZE_LIMIT` of Redis).
 const EMBSTR_BYTES_MAX: usize = 44;
-
-/// A value that has a box of its own.
-pub(super) enum Heap {
-    Raw(Raw),
-}
 
 /// A string that is large or grew. Its bytes are shared with a running checkpoint, not copied for it: a change while
 /// the checkpoint still holds them copies them first (`Arc::make_mut`).
@@ -22,32 +16,16 @@ pub(super) struct Raw {
     blob: u64,
 }
 
-impl Heap {
-    pub(super) fn raw(bytes: Vec<u8>) -> Self {
-        Heap::Raw(Raw { bytes: Arc::new(bytes), blob: 0 })
-    }
-
-    pub(super) fn loaded(bytes: Vec<u8>, blob: u64) -> Self {
-        Heap::Raw(Raw { bytes: Arc::new(bytes), blob })
-    }
-
-    pub(super) fn string(&self) -> &Raw {
-        let Heap::Raw(raw) = self;
-        raw
-    }
-
-    pub(super) fn string_mut(&mut self) -> &mut Raw {
-        let Heap::Raw(raw) = self;
-        raw
+impl Raw {
+    pub(super) fn new(bytes: Vec<u8>, blob: u64) -> Self {
+        Raw { bytes: Arc::new(bytes), blob }
     }
 
     /// Bytes of memory, roughly.
     pub(super) fn memory(&self) -> usize {
-        size_of::<Heap>() + 48 + self.string().bytes.capacity()
+        64 + self.bytes.capacity()
     }
-}
 
-impl Raw {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -91,23 +69,7 @@ impl<'a> NewValue<'a> {
     pub(super) fn text(bytes: &'a [u8]) -> Self {
         match bytes.len() <= INLINE_BYTES_MAX {
             true => NewValue::Inline(bytes),
-            false => NewValue::Heap(Box::new(Heap::raw(bytes.to_vec()))),
-        }
-    }
-}
-
-/// A value, by its type.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// `TYPE` says `string`.
-    Str(StrRef<'a>),
-}
-
-impl Value<'_> {
-    /// What TYPE answers.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Value::Str(_) => "string",
+            false => NewValue::Heap(Box::new(Heap::of_text(bytes.to_vec()))),
         }
     }
 }
@@ -153,13 +115,9 @@ impl<'a> StrRef<'a> {
     }
 }
 
-/// What OBJECT ENCODING answers.
-pub(super) fn encoding(entry: &Entry) -> &'static str {
-    match entry.value() {
-        Stored::Int(_) => "int",
-        Stored::Inline { bytes, grown: false } if bytes.len() <= EMBSTR_BYTES_MAX => "embstr",
-        Stored::Inline { .. } | Stored::Heap(Heap::Raw(_)) => "raw",
-    }
+/// What OBJECT ENCODING answers for a string in an entry.
+pub(super) fn inline_encoding(bytes: &[u8], grown: bool) -> &'static str {
+    if grown || bytes.len() > EMBSTR_BYTES_MAX { "raw" } else { "embstr" }
 }
 
 /// Makes the entry's string at least `len` bytes long (padded with zeros) and gives it for writing, with room to grow.
@@ -168,7 +126,8 @@ pub(super) fn grow(entry: &mut Entry, len: usize) -> &mut [u8] {
     let (now, inline) = match entry.value() {
         Stored::Int(number) => (StrRef::Int(number).len(), false),
         Stored::Inline { bytes, .. } => (bytes.len(), true),
-        Stored::Heap(heap) => (heap.string().bytes().len(), false),
+        Stored::Heap(heap) => (heap.raw().map_or(0, |raw| raw.bytes().len()), false),
+        Stored::Packed { .. } => (0, false),
     };
     let len = len.max(now);
     if inline && entry.inline_mut(len).is_some() {
@@ -178,13 +137,14 @@ pub(super) fn grow(entry: &mut Entry, len: usize) -> &mut [u8] {
         let held = match entry.value() {
             Stored::Int(number) => StrRef::Int(number).bytes(&mut digits),
             Stored::Inline { bytes, .. } => bytes,
-            Stored::Heap(_) => unreachable!("it has no box"),
+            Stored::Packed { .. } | Stored::Heap(_) => unreachable!("a string without a box"),
         };
         let mut bytes = Vec::with_capacity(len + len / 2);
         bytes.extend_from_slice(held);
-        entry.store(entry.deadline(), NewValue::Heap(Box::new(Heap::raw(bytes))));
+        entry.store(entry.deadline(), NewValue::Heap(Box::new(Heap::of_text(bytes))));
     }
-    let bytes = entry.heap_mut().expect("boxed above").string_mut().bytes_mut();
+    let raw = entry.heap_mut().and_then(Heap::raw_mut).expect("a boxed string");
+    let bytes = raw.bytes_mut();
     bytes.resize(len, 0);
     bytes
 }

@@ -4,7 +4,9 @@
 
 use super::entry::Entry;
 use super::hash::{Hasher, spread};
+use super::nested::Nested;
 use super::page;
+use super::value::Heap;
 use hashbrown::HashTable;
 
 /// hashbrown fills seven eighths of 256 buckets: one more entry would double them.
@@ -49,6 +51,8 @@ pub(super) struct Table {
     pub(super) expires: u32,
     pub(super) depth: u8,
     pub(super) mark: Mark,
+    /// The colour under which it was listed last for large collections in it.
+    pub(super) nested: Mark,
 }
 
 // One cache line: a lookup reads the directory, this, the bucket and the entry.
@@ -57,7 +61,12 @@ const _: () = assert!(size_of::<Table>() == 64);
 impl Table {
     pub(super) fn new(page: u64, prefix: u32, depth: u8, mark: Mark, capacity: usize) -> Self {
         let entries = HashTable::with_capacity(capacity);
-        Table { entries, page, earliest: i64::MAX, prefix, bytes: 0, expires: 0, depth, mark }
+        Table { entries, page, earliest: i64::MAX, prefix, bytes: 0, expires: 0, depth, mark, nested: Mark::Clean }
+    }
+
+    /// The large collections in it.
+    pub(super) fn nested(&mut self) -> impl Iterator<Item = &mut dyn Nested> {
+        self.entries.iter_mut().filter_map(|entry| entry.heap_mut().and_then(Heap::nested_mut))
     }
 
     /// The bucket of a key.

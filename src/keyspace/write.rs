@@ -5,8 +5,10 @@ use super::checkpoint::Core;
 use super::db::{Db, EntryRef, HOLE, Place};
 use super::entry::{Entry, NewValue, Stored};
 use super::hash::Key;
-use super::string::{Heap, grow};
+use super::nested::Nested;
+use super::string::grow;
 use super::table::{DEPTH_MAX, Mark, TABLE_PAGE_BYTES_MAX, Table};
+use super::value::Heap;
 use crate::base::Millis;
 use std::ops::Deref;
 
@@ -34,15 +36,27 @@ impl Detached {
 
     /// Whether freeing it takes long enough to leave it to another thread.
     pub fn is_bulky(&self) -> bool {
-        matches!(self.0.value(), Stored::Heap(heap) if heap.memory() > BULKY_BYTES)
+        matches!(self.0.value(), Stored::Heap(heap) if heap.is_bulky())
+    }
+}
+
+impl EntryRef<'_> {
+    /// The same under another key; a large collection in a space of its own.
+    pub(super) fn duplicate(self, core: &mut Core, key: Key<'_>) -> Detached {
+        let value = match self.stored() {
+            Stored::Int(number) => NewValue::Int(number),
+            Stored::Inline { bytes, .. } => NewValue::Inline(bytes),
+            Stored::Packed { kind, bytes } => NewValue::Packed(kind, bytes),
+            Stored::Heap(heap) => NewValue::Heap(Box::new(heap.duplicate(core))),
+        };
+        let entry = Entry::new(key.bytes, self.deadline(), value);
+        entry.set_access(core.clock);
+        Detached(entry)
     }
 }
 
 /// A boxed value that was overwritten. Dropping it frees it, here or on another thread.
 pub struct OldValue(#[expect(dead_code, reason = "held to be dropped")] Box<Heap>);
-
-/// From here on, unmapping memory is worth another thread.
-const BULKY_BYTES: usize = 64 * 1024;
 
 impl<'a> DbMut<'a> {
     /// Sets a key to a string, whatever it held, with this deadline or none. As Redis, decimal integers are held as such.
@@ -57,6 +71,11 @@ impl<'a> DbMut<'a> {
             Some(place) => self.overwrite(place, NewValue::Int(number)),
             None => self.set(key, NewValue::Int(number), None),
         }
+    }
+
+    /// Sets a key to these bytes as they are: the fields of a large collection.
+    pub(super) fn set_text(&mut self, key: Key<'_>, bytes: &[u8]) {
+        self.set(key, NewValue::text(bytes), None);
     }
 
     fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Option<Millis>) -> Option<OldValue> {
@@ -98,8 +117,15 @@ impl<'a> DbMut<'a> {
         true
     }
 
-    /// Takes an entry out.
+    /// Takes an entry out for good.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Detached> {
+        let Detached(mut entry) = self.detach(key)?;
+        self.core.forget(self.db.id, &mut entry);
+        Some(Detached(entry))
+    }
+
+    /// Takes an entry out that is to be [`DbMut::put`] elsewhere.
+    pub fn detach(&mut self, key: Key<'_>) -> Option<Detached> {
         let place = self.db.find(key)?;
         self.touch(place.table);
         let table = self.db.tables.get_mut(place.table);
@@ -112,32 +138,43 @@ impl<'a> DbMut<'a> {
             self.db.expires -= 1;
             self.db.deadline_sum -= i128::from(deadline.0);
         }
-        self.core.forget_blob(self.db.id, &mut entry);
+        if let Some(heap) = entry.heap_mut() {
+            // A large collection keeps its pages, wherever it goes; a blob belongs to the space that it is in.
+            match heap.raw_mut() {
+                Some(raw) => self.core.forget_blob(self.db.id, raw),
+                None => drop(heap.nested().map(|nested| self.db.nested_spaces.remove(&nested.space()))),
+            }
+        }
         Some(Detached(entry))
     }
 
     /// Puts a detached entry under this key, over what is there: RENAME, MOVE (to another database of this keyspace).
-    pub fn put(&mut self, key: Key<'_>, mut detached: Detached) -> Option<OldValue> {
-        let deadline = detached.0.deadline();
-        if let Some(heap) = detached.0.take_heap() {
-            return self.set(key, NewValue::Heap(heap), deadline);
-        }
-        match detached.0.value() {
-            Stored::Int(number) => self.set(key, NewValue::Int(number), deadline),
-            Stored::Inline { bytes, .. } => self.set(key, NewValue::Inline(bytes), deadline),
-            Stored::Heap(_) => unreachable!("it was taken out"),
-        }
+    pub fn put(&mut self, key: Key<'_>, mut detached: Detached) -> Option<Detached> {
+        let old = self.remove(key);
+        let (deadline, access) = (detached.0.deadline(), detached.0.access());
+        let heap = detached.0.take_heap();
+        let value = match (heap, detached.0.value()) {
+            (Some(heap), _) => NewValue::Heap(heap),
+            (None, Stored::Int(number)) => NewValue::Int(number),
+            (None, Stored::Inline { bytes, .. }) => NewValue::Inline(bytes),
+            (None, Stored::Packed { kind, bytes }) => NewValue::Packed(kind, bytes),
+            (None, Stored::Heap(_)) => unreachable!("it was taken out"),
+        };
+        let entry = Entry::new(key.bytes, deadline, value);
+        entry.set_access(access);
+        self.insert(key.hash, entry);
+        old
     }
 
     /// Moves an entry to another name, over what is there; `false` where there is none.
     pub fn rename(&mut self, from: Key<'_>, to: Key<'_>) -> bool {
-        let Some(detached) = self.remove(from) else { return false };
+        let Some(detached) = self.detach(from) else { return false };
         self.put(to, detached);
         true
     }
 
     /// Adds an entry whose key is not there.
-    pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
+    pub(super) fn insert(&mut self, hash: u64, mut entry: Entry) {
         let mut number = self.db.table_of(hash);
         while self.db.tables.get(number).is_full() && self.split(number) {
             number = self.db.table_of(hash);
@@ -150,7 +187,12 @@ impl<'a> DbMut<'a> {
             self.db.lower(number, deadline.0);
         }
         let hasher = self.db.hasher;
+        let nested = entry.heap_mut().and_then(Heap::nested_mut);
+        let nested = nested.map(|nested| (nested.space(), self.core.owes(nested)));
         self.db.tables.get_mut(number).insert(hash, entry, hasher);
+        if let Some((space, owes)) = nested {
+            self.db.adopt_nested(self.core, number, space, owes);
+        }
         self.split_if_large(number);
     }
 
@@ -159,12 +201,27 @@ impl<'a> DbMut<'a> {
         self.touch(place.table);
         let table = self.db.tables.get_mut(place.table);
         let entry = table.entries.get_bucket_mut(place.bucket).expect("a place names a full bucket");
-        self.core.forget_blob(self.db.id, entry);
+        if entry.heap_mut().is_some() {
+            self.forget(place);
+        }
         self.edit(place, change)
     }
 
+    /// What the checkpoints have of an entry's boxed value is history.
+    #[cold]
+    fn forget(&mut self, place: Place) {
+        let table = self.db.tables.get_mut(place.table);
+        let entry = table.entries.get_bucket_mut(place.bucket).expect("a place names a full bucket");
+        let before = super::page::record_bytes(entry);
+        if let Some(space) = self.core.forget(self.db.id, entry) {
+            self.db.nested_spaces.remove(&space);
+        }
+        let after = super::page::record_bytes(entry);
+        table.bytes = table.bytes.wrapping_sub(before).wrapping_add(after);
+    }
+
     /// Changes an entry, but not the bytes of its boxed value. The place is not valid any more.
-    fn edit<R>(&mut self, place: Place, change: impl FnOnce(&mut Entry) -> R) -> R {
+    pub(super) fn edit<R>(&mut self, place: Place, change: impl FnOnce(&mut Entry) -> R) -> R {
         self.touch(place.table);
         let table = self.db.tables.get_mut(place.table);
         let entry = table.entries.get_bucket_mut(place.bucket).expect("a place names a full bucket");
@@ -186,7 +243,7 @@ impl<'a> DbMut<'a> {
 
     /// Before any change of a sub-table: hands its page to a running checkpoint that has yet to take it, and marks it.
     #[inline]
-    fn touch(&mut self, number: u32) {
+    pub(super) fn touch(&mut self, number: u32) {
         let table = self.db.tables.get_mut(number);
         if table.mark != self.core.mark {
             self.core.mark_dirty(self.db, number);
@@ -233,8 +290,13 @@ impl<'a> DbMut<'a> {
         }
         debug_assert!([&low, &high].iter().all(|half| half.bytes < u32::MAX / 2));
         let bounds = [low.earliest, high.earliest];
+        let nested = old.nested;
+        (low.nested, high.nested) = (nested, nested);
         *old = low;
         let high_number = db.tables.push(high);
+        if nested != Mark::Clean {
+            db.list_half(self.core, high_number);
+        }
         assert!(high_number != HOLE);
         db.due_index.remove(&(earliest, number));
         for (bound, number) in bounds.into_iter().zip([number, high_number]) {
@@ -343,6 +405,7 @@ impl Core {
         if db.tables.get(number).mark != Mark::Clean {
             self.set_aside(db.id, db.tables.get_mut(number));
         }
+        db.rotate(self.round);
         db.tables.get_mut(number).mark = self.mark;
         db.dirty.push(number);
     }

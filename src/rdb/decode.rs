@@ -1,6 +1,7 @@
 //! The push parser of a whole file.
 
 use super::cursor::{Cursor, Read, Stop};
+use super::collection::Left;
 use super::{Event, Item, RdbError, VERSION_MAX, Value, code, crc64, string};
 use crate::base::Millis;
 
@@ -46,6 +47,11 @@ enum State {
     Body {
         version: u32,
         expire: Option<Millis>,
+    },
+    /// Within a collection.
+    Elements {
+        version: u32,
+        left: Left,
     },
     /// Behind the end mark, before the checksum.
     Checksum,
@@ -212,13 +218,29 @@ fn step(state: &mut State, from: &mut Cursor<'_>, crc: &crc_fast::Digest) -> Rea
                     let name = module_name(from.length()?);
                     return Err(Stop::Bad(RdbError::Module { name, offset }));
                 }
+                code::STRING => {
+                    let key = from.string()?.into_owned();
+                    let value = Value::String(string::read(from)?);
+                    Event::Item(Item { key, expire: expire.take(), value })
+                }
                 kind => {
-                    let item = item(kind, *expire, from)?;
-                    *expire = None;
-                    Event::Item(item)
+                    let (item, left) = collection(kind, *expire, from)?;
+                    let version = *version;
+                    *state = match left.is_empty() {
+                        true => State::Body { version, expire: None },
+                        false => State::Elements { version, left },
+                    };
+                    return Ok(item.map_or(Read1::Nothing, |item| Read1::Event(Event::Item(item))));
                 }
             };
             Ok(Read1::Event(event))
+        }
+        State::Elements { version, left } => {
+            let part = left.part(from)?;
+            if left.is_empty() {
+                *state = State::Body { version: *version, expire: None };
+            }
+            Ok(Read1::Event(Event::More(part)))
         }
         State::Checksum => {
             let offset = from.offset();
@@ -245,15 +267,19 @@ fn header(from: &mut Cursor<'_>) -> Read<u32> {
     Ok(version)
 }
 
-fn item(kind: u8, expire: Option<Millis>, from: &mut Cursor<'_>) -> Read<Item> {
+/// A collection's head and first part. An empty one is passed over, as Redis does.
+fn collection(kind: u8, expire: Option<Millis>, from: &mut Cursor<'_>) -> Read<(Option<Item>, Left)> {
     let offset = from.offset() - 1;
     let Some(name) = code::type_name(kind) else { return Err(Stop::Bad(RdbError::UnknownType { kind, offset })) };
     let key = from.string()?.into_owned();
-    let value = match kind {
-        code::STRING => Value::String(string::read(from)?),
-        _ => return Err(Stop::Bad(RdbError::UnsupportedType { name, key, offset })),
+    let Some(mut left) = Left::open(kind, from)? else {
+        return Err(Stop::Bad(RdbError::UnsupportedType { name, key, offset }));
     };
-    Ok(Item { key, expire, value })
+    if left.is_empty() {
+        return Ok((None, left));
+    }
+    let value = left.part(from)?;
+    Ok((Some(Item { key, expire, value }), left))
 }
 
 /// The name that a module's number stands for: nine characters of 6 bits above a version of 10.

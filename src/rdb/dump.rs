@@ -1,7 +1,8 @@
 //! One value alone, as DUMP gives it and RESTORE takes it: its type and bytes, the version, a checksum.
 
-use super::cursor::{Cursor, Stop};
-use super::{RdbError, VERSION, VERSION_MAX, Value, ValueRef, code, crc64, string};
+use super::cursor::{Cursor, Read, Stop};
+use super::collection::{self, Elements, Left};
+use super::{RdbError, Shape, VERSION, VERSION_MAX, Value, code, crc64, string};
 
 /// The version (2 bytes) and the checksum (8) behind the value.
 const FOOTER_BYTES: usize = 10;
@@ -15,15 +16,22 @@ pub enum DumpError {
     Value(RdbError),
 }
 
-/// The payload of DUMP.
-pub fn dump(value: ValueRef<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    match value {
-        ValueRef::String(bytes) => {
-            out.push(code::STRING);
-            string::write(&mut out, bytes, false);
-        }
-    }
+/// The payload of DUMP for a string.
+pub fn dump_string(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![code::STRING];
+    string::write(&mut out, bytes, false);
+    seal(out)
+}
+
+/// The payload of DUMP for a collection of so many elements (pairs, in a hash).
+pub fn dump(shape: Shape, elements: u64, write: impl FnOnce(&mut Elements<'_>)) -> Vec<u8> {
+    let mut out = vec![shape.code()];
+    string::write_length(&mut out, elements);
+    write(&mut Elements::new(&mut out, false));
+    seal(out)
+}
+
+fn seal(mut out: Vec<u8>) -> Vec<u8> {
     out.extend((VERSION as u16).to_le_bytes());
     let mut crc = crc64();
     crc.update(&out);
@@ -47,20 +55,35 @@ pub fn restore(payload: &[u8]) -> Result<Value, DumpError> {
     }
     let bad = |what, offset| DumpError::Value(RdbError::Corrupt { what, offset });
     let mut from = Cursor::new(body, 0);
-    let read = match from.byte() {
-        Ok(code::STRING) => string::read(&mut from).map(Value::String),
-        Ok(kind) => Err(Stop::Bad(match code::type_name(kind) {
-            Some(name) => RdbError::UnsupportedType { name, key: Vec::new(), offset: 0 },
-            None => RdbError::UnknownType { kind, offset: 0 },
-        })),
-        Err(stop) => Err(stop),
-    };
+    let read = from.byte().and_then(|kind| match kind {
+        code::STRING => string::read(&mut from).map(Value::String),
+        kind => whole(kind, &mut from),
+    });
     match read {
         Ok(value) if from.at() == body.len() => Ok(value),
         Ok(_) => Err(bad("bytes behind the value", from.offset())),
         Err(Stop::More(_)) => Err(bad("a value that is cut off", from.offset())),
         Err(Stop::Bad(error)) => Err(DumpError::Value(error)),
     }
+}
+
+/// A collection to its end. An empty one is bad data, as in Redis.
+fn whole(kind: u8, from: &mut Cursor<'_>) -> Read<Value> {
+    let Some(mut left) = Left::open(kind, from)? else {
+        return Err(Stop::Bad(match code::type_name(kind) {
+            Some(name) => RdbError::UnsupportedType { name, key: Vec::new(), offset: 0 },
+            None => RdbError::UnknownType { kind, offset: 0 },
+        }));
+    };
+    if left.is_empty() {
+        return from.corrupt("an empty collection");
+    }
+    let mut value = left.part(from)?;
+    while !left.is_empty() {
+        let more = left.part(from)?;
+        collection::join(&mut value, more);
+    }
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -70,7 +93,7 @@ mod tests {
     #[test]
     fn there_and_back() {
         for bytes in [&b""[..], b"12", b"text", &[b'x'; 1000]] {
-            let payload = dump(ValueRef::String(bytes));
+            let payload = dump_string(bytes);
             assert_eq!(restore(&payload), Ok(Value::String(bytes.to_vec())));
             for cut in 0..payload.len() {
                 assert_eq!(restore(&payload[..cut]), Err(DumpError::Footer), "cut at {cut}");
@@ -82,7 +105,7 @@ mod tests {
     fn the_payload_of_redis() {
         // DUMP of Redis 7.0.15 after SET k 10.
         let payload = b"\0\xc0\n\n\0n\x9fWE\x0e\xaec\xbb";
-        assert_eq!(dump(ValueRef::String(b"10")), payload);
+        assert_eq!(dump_string(b"10"), payload);
         assert_eq!(restore(payload), Ok(Value::String(b"10".to_vec())));
     }
 

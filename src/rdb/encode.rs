@@ -1,6 +1,6 @@
 //! Writing a file.
 
-use super::{VERSION, ValueRef, code, crc64, string};
+use super::{Elements, Shape, VERSION, Value, code, crc64, string};
 use crate::base::{Millis, Offset, ReplId};
 
 /// What a file says about where it comes from.
@@ -87,22 +87,43 @@ impl Encoder {
         });
     }
 
-    /// One key of the database. `expire` is on the wall clock, Unix milliseconds.
-    pub fn item(&mut self, key: &[u8], expire: Option<Millis>, value: ValueRef<'_>, out: &mut Vec<u8>) {
+    /// A key of the database that holds a string. `expire` is on the wall clock, Unix milliseconds.
+    pub fn string(&mut self, key: &[u8], expire: Option<Millis>, value: &[u8], out: &mut Vec<u8>) {
         let compress = self.compress;
         self.summed(out, |out| {
-            if let Some(Millis(at)) = expire {
-                out.push(code::EXPIRE_MS);
-                out.extend(at.to_le_bytes());
-            }
-            match value {
-                ValueRef::String(bytes) => {
-                    out.push(code::STRING);
-                    string::write(out, key, compress);
-                    string::write(out, bytes, compress);
+            head(out, code::STRING, key, expire, compress);
+            string::write(out, value, compress);
+        });
+    }
+
+    /// A key that holds a collection; so many elements (pairs, in a hash) are to follow by [`Encoder::elements`].
+    pub fn open(&mut self, key: &[u8], expire: Option<Millis>, shape: Shape, elements: u64, out: &mut Vec<u8>) {
+        let compress = self.compress;
+        self.summed(out, |out| {
+            head(out, shape.code(), key, expire, compress);
+            string::write_length(out, elements);
+        });
+    }
+
+    /// Elements of the collection that was opened last.
+    pub fn elements(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Elements<'_>)) {
+        let compress = self.compress;
+        self.summed(out, |out| write(&mut Elements::new(out, compress)));
+    }
+
+    /// A key with a value as the decoder gives it.
+    pub fn item(&mut self, key: &[u8], expire: Option<Millis>, value: &Value, out: &mut Vec<u8>) {
+        match value.shape() {
+            None => {
+                if let Value::String(bytes) = value {
+                    self.string(key, expire, bytes, out);
                 }
             }
-        });
+            Some((shape, len)) => {
+                self.open(key, expire, shape, len as u64, out);
+                self.elements(out, |elements| elements.all(value));
+            }
+        }
     }
 
     /// The end mark and the checksum of all that was written.
@@ -116,4 +137,13 @@ impl Encoder {
         write(out);
         self.crc.update(&out[start..]);
     }
+}
+
+fn head(out: &mut Vec<u8>, kind: u8, key: &[u8], expire: Option<Millis>, compress: bool) {
+    if let Some(Millis(at)) = expire {
+        out.push(code::EXPIRE_MS);
+        out.extend(at.to_le_bytes());
+    }
+    out.push(kind);
+    string::write(out, key, compress);
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`Decoder`] is pushed bytes as they come and hands out [`Event`]s; [`Encoder`] appends to a buffer that the caller
-//! may empty between two calls. Neither ever holds more than one item, but for what the caller leaves in the buffer.
+//! may empty between two calls. Neither ever holds more than one string, or one small collection: a large one comes in parts.
 //!
 //! Invariants:
 //! 1. A length in the file makes no memory: an item is buffered as its bytes arrive
@@ -18,14 +18,17 @@
 //!    (`decode::tests::every_cut_and_every_flip_is_noticed`, `tests/fuzz_wire.rs`).
 //! 4. Real Redis reads what is written here, and the other way round, to the same keyspace (`tests/rdb_redis.rs`).
 //!
-//! Reading order: [`Event`] and [`RdbError`] here, `cursor` (lengths and strings), `string` (one file per type of
-//! value), `lzf` (compressed strings), `decode`, `encode`, `dump` (one value alone: DUMP, RESTORE).
+//! Reading order: [`Event`] and [`RdbError`] here, `cursor` (lengths and strings), `string`, `collection` (lists, sets,
+//! sorted sets, hashes), `compact` (the runs of bytes that small ones are written as), `lzf` (compressed strings),
+//! `decode`, `encode`, `dump` (one value alone: DUMP, RESTORE).
 //!
 //! Why a push parser: a full copy arrives through a socket that the node's one thread reads; it cannot wait in the
 //! middle of an item. The crates for RDB read from a blocking reader, and write nothing.
 //!
 //! Tests: `cargo test --lib rdb::`, `cargo test --test fuzz_wire`, `cargo test --test rdb_redis`.
 
+mod collection;
+mod compact;
 mod cursor;
 mod decode;
 mod dump;
@@ -34,7 +37,8 @@ mod lzf;
 mod string;
 
 pub use decode::Decoder;
-pub use dump::{DumpError, dump, restore};
+pub use collection::Elements;
+pub use dump::{DumpError, dump, dump_string, restore};
 pub use encode::{Encoder, Origin};
 
 use crate::base::Millis;
@@ -45,29 +49,42 @@ pub const VERSION: u32 = 10;
 /// The newest version read.
 pub const VERSION_MAX: u32 = 12;
 
-/// A value of a key. Later types are further variants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value of a key, or a part of a collection.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     String(Vec<u8>),
+    List(Vec<Vec<u8>>),
+    Set(Vec<Vec<u8>>),
+    /// Members with their scores; never NaN.
+    Zset(Vec<(Vec<u8>, f64)>),
+    /// Fields with their values.
+    Hash(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
-/// A value to be written, wherever it is.
+/// The types of collections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueRef<'a> {
-    String(&'a [u8]),
+pub enum Shape {
+    List,
+    Set,
+    Zset,
+    Hash,
 }
 
 impl Value {
-    /// The same value, borrowed.
-    pub fn as_ref(&self) -> ValueRef<'_> {
+    /// The word for its type.
+    pub fn type_name(&self) -> &'static str {
         match self {
-            Value::String(bytes) => ValueRef::String(bytes),
+            Value::String(_) => "string",
+            Value::List(_) => "list",
+            Value::Set(_) => "set",
+            Value::Zset(_) => "sorted set",
+            Value::Hash(_) => "hash",
         }
     }
 }
 
-/// A key with its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A key with its value, or with the first part of it: [`Event::More`] brings the rest.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     pub key: Vec<u8>,
     /// The deadline on the wall clock, Unix milliseconds. It may be past: whether the item still counts is for the caller
@@ -77,7 +94,7 @@ pub struct Item {
 }
 
 /// What a file holds, in its order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     Header {
         version: u32,
@@ -95,6 +112,8 @@ pub enum Event {
         expires: u64,
     },
     Item(Item),
+    /// More of the collection that the last item began.
+    More(Value),
     /// The source of a library of functions.
     Function(Vec<u8>),
     /// The end, checksum included: all before it is whole.
@@ -166,6 +185,21 @@ mod code {
     pub const SELECT_DB: u8 = 254;
     pub const END: u8 = 255;
     pub const STRING: u8 = 0;
+    pub const LIST: u8 = 1;
+    pub const SET: u8 = 2;
+    pub const ZSET: u8 = 3;
+    pub const HASH: u8 = 4;
+    pub const ZSET_2: u8 = 5;
+    pub const HASH_ZIPMAP: u8 = 9;
+    pub const LIST_ZIPLIST: u8 = 10;
+    pub const SET_INTSET: u8 = 11;
+    pub const ZSET_ZIPLIST: u8 = 12;
+    pub const HASH_ZIPLIST: u8 = 13;
+    pub const LIST_QUICKLIST: u8 = 14;
+    pub const HASH_LISTPACK: u8 = 16;
+    pub const ZSET_LISTPACK: u8 = 17;
+    pub const LIST_QUICKLIST_2: u8 = 18;
+    pub const SET_LISTPACK: u8 = 20;
 
     /// The word for a type that Redis has, whatever its encoding.
     pub fn type_name(kind: u8) -> Option<&'static str> {

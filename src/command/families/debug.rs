@@ -6,9 +6,9 @@ use super::object::{idle_seconds, references};
 use crate::base::Millis;
 use crate::base::number::{parse_f64, parse_i64};
 use crate::command::spec::{ADMIN, Group, LOADING, NOSCRIPT, STALE, Spec, spec};
+use crate::command::transfer;
 use crate::command::{Args, Ask, Blocked, Cx, Outcome, Refusal};
 use crate::keyspace::{Digest, EntryRef};
-use crate::rdb;
 use crate::resp::Proto;
 
 pub const ROWS: &[Spec] = &[spec("debug", -2, ADMIN.or(NOSCRIPT).or(LOADING).or(STALE), Group::Server, debug)
@@ -166,8 +166,7 @@ fn object(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// Bytes of the value in an RDB file.
 fn serialized_len(entry: EntryRef<'_>) -> usize {
     const FRAME: usize = 1 + 2 + 8; // DUMP's type, version and checksum
-    let bytes = entry.string().map(|string| string.to_vec()).unwrap_or_default();
-    rdb::dump(rdb::ValueRef::String(&bytes)).len() - FRAME
+    transfer::dump(entry).len() - FRAME
 }
 
 /// DEBUG POPULATE count \[prefix\] \[size\]. Other than in Redis the keys go through the stream, each as a unit of its own:

@@ -270,7 +270,7 @@ fn move_key(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let from = cx.db;
     let stands = cx.is_there(key) && !in_db(cx, to, |cx| cx.is_there(key));
-    if stands && let Some(entry) = cx.server.keyspace.db_mut(from as usize).remove(key) {
+    if stands && let Some(entry) = cx.server.keyspace.db_mut(from as usize).detach(key) {
         cx.server.keyspace.db_mut(to as usize).put(key, entry);
         cx.changed_in(from, key.bytes);
         cx.changed_in(to, key.bytes);
@@ -297,17 +297,21 @@ fn copy(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if db == cx.db && from.bytes == to.bytes {
         return Err(Refusal::err("source and destination objects are the same"));
     }
-    let copied = cx.read(from, |entry, _| (entry.string().map(|string| string.to_vec()), entry.deadline()));
-    let Some((value, deadline)) = copied else {
+    if cx.read(from, |_, _| ()).is_none() {
         cx.reply().int(0);
         return Ok(());
-    };
-    let value = value.ok_or(Refusal::WrongType)?;
+    }
+    let source = cx.db;
     let done = in_db(cx, db, |cx| {
         let free = replace || !cx.is_there(to);
         if free {
             cx.expire_before_write(to);
-            cx.put(to, &value, deadline);
+            let old = cx.server.keyspace.copy((source as usize, from), (db as usize, to));
+            if let Some(old) = old {
+                let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
+                cx.server.free(old, lazy);
+            }
+            cx.changed(to.bytes);
         }
         free
     });

@@ -9,6 +9,7 @@ pub mod connection;
 mod counter;
 mod debug;
 mod expire;
+mod hash;
 pub mod help;
 mod info;
 mod keys;
@@ -16,6 +17,7 @@ mod lcs;
 mod object;
 mod persistence;
 mod pubsub;
+mod random;
 mod replication;
 mod scan;
 mod server;
@@ -29,6 +31,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     substring::ROWS,
     lcs::ROWS,
     counter::ROWS,
+    hash::ROWS,
     keys::ROWS,
     object::ROWS,
     scan::ROWS,

@@ -36,7 +36,7 @@ fn file(compress: bool) -> Vec<u8> {
     encoder.function(b"#!lua name=x\n", &mut out);
     encoder.select(3, 5, 2, &mut out);
     for item in items() {
-        encoder.item(&item.key, item.expire, item.value.as_ref(), &mut out);
+        encoder.item(&item.key, item.expire, &item.value, &mut out);
     }
     encoder.end(&mut out);
     out
@@ -228,7 +228,7 @@ fn consumed_bytes_do_not_pile_up() {
     encoder.header(&origin(), &mut piece);
     let (mut items, mut most) = (0, 0);
     for i in 0..100_000 {
-        encoder.item(format!("key:{i}").as_bytes(), None, Value::String(vec![b'v'; 50]).as_ref(), &mut piece);
+        encoder.item(format!("key:{i}").as_bytes(), None, &Value::String(vec![b'v'; 50]), &mut piece);
         if piece.len() > 10_000 {
             decoder.push(&piece);
             piece.clear();

@@ -1,15 +1,13 @@
 //! Full copies for replicas: a checkpoint, written as RDB into a file by the storage thread, sent to all who wait.
 
 use super::out::{Out, start};
-use super::{Links, step_source};
+use super::{Links, contents, step_source};
 use crate::base::{Millis, Offset, REDIS_VERSION, ReplId};
-use crate::keyspace::{PageReader, RecordValue};
-use crate::rdb::{Encoder, Origin, ValueRef};
+use crate::rdb::{Encoder, Origin};
 use crate::replication::source::{CopyId, Event, LinkId};
 use crate::runtime::clock;
 use crate::runtime::world::World;
 use crate::store::Image;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::rc::Rc;
@@ -165,39 +163,15 @@ fn write(
     let origin =
         Origin { redis_version: REDIS_VERSION, created: facts.wall, used_memory: facts.used, stream, aof_base: false };
     encoder.header(&origin, &mut out);
-    let databases: BTreeMap<u32, u32> = (0u32..).zip(&manifest.spaces).map(|(db, &space)| (space, db)).collect();
-    let mut selected = None;
-    for page in image.pages() {
-        let (space, _, bytes) = page.map_err(|error| error.to_string())?;
-        let Some(&db) = databases.get(&space) else { continue };
-        let mut reader = PageReader::new(&bytes).map_err(|error| error.to_string())?;
-        while let Some(record) = reader.next_record().map_err(|error| error.to_string())? {
-            if selected != Some(db) {
-                encoder.select(db, 0, 0, &mut out);
-                selected = Some(db);
-            }
-            let digits;
-            let blob;
-            let value = match record.value {
-                RecordValue::Int(number) => {
-                    digits = number.to_string();
-                    digits.as_bytes()
-                }
-                RecordValue::Bytes(bytes) => bytes,
-                RecordValue::Blob { blob: id, .. } => {
-                    let bytes = image.blob(space, id).map_err(|error| error.to_string())?;
-                    blob = bytes.ok_or_else(|| format!("blob {id} of space {space} is missing"))?;
-                    &blob
-                }
-            };
-            encoder.item(record.key, record.deadline, ValueRef::String(value), &mut out);
-            if out.len() >= WRITE_BYTES {
-                length += out.len() as u64;
-                file.write_all(&out).map_err(text)?;
-                out.clear();
-            }
+    let mut sink = |out: &mut Vec<u8>| {
+        if out.len() >= WRITE_BYTES {
+            length += out.len() as u64;
+            file.write_all(out).map_err(text)?;
+            out.clear();
         }
-    }
+        Ok(())
+    };
+    contents::write(manifest, image, &mut encoder, &mut out, &mut sink)?;
     encoder.end(&mut out);
     length += out.len() as u64;
     file.write_all(&out).map_err(text)?;

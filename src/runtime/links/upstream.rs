@@ -7,6 +7,7 @@
 use super::{perform, step_sink};
 use crate::base::{Offset, ReplId};
 use crate::command::{Kind, Loading, Origin, Server};
+use crate::command::transfer::{self, Sizes};
 use crate::keyspace::Keyspace;
 use crate::rdb;
 use crate::replication::sink::{ConnId, Event, Expect};
@@ -40,7 +41,10 @@ struct Incoming {
     bulk: Bulk,
     decoder: rdb::Decoder,
     keyspace: Keyspace,
+    sizes: Sizes,
     db: u32,
+    /// The key that came last: more of its collection may follow.
+    last: Vec<u8>,
     stream_db: u32,
     whole: bool,
 }
@@ -272,7 +276,9 @@ pub fn expect_copy(world: &Rc<World>, conn: ConnId, at: Offset) {
         bulk: Bulk::default(),
         decoder: rdb::Decoder::new(),
         keyspace: Keyspace::new(databases, random_seed()),
+        sizes: Sizes::of(&server.config.settings),
         db: 0,
+        last: Vec::new(),
         stream_db: 0,
         whole: false,
     });
@@ -346,9 +352,14 @@ impl Incoming {
                     self.stream_db = text.parse().unwrap_or(0);
                 }
                 rdb::Event::Item(item) => {
-                    let rdb::Value::String(bytes) = &item.value;
-                    let key = self.keyspace.key(&item.key);
-                    self.keyspace.db_mut(self.db as usize).set_string(key, bytes, item.expire);
+                    let rdb::Item { key, expire, value } = item;
+                    let hashed = self.keyspace.key(&key);
+                    transfer::load(&mut self.keyspace, self.sizes, self.db, hashed, expire, &value)?;
+                    self.last = key;
+                }
+                rdb::Event::More(value) => {
+                    let key = self.keyspace.key(&self.last);
+                    transfer::load_more(&mut self.keyspace, self.sizes, self.db, key, &value)?;
                 }
                 rdb::Event::Function(_) => return Err("the copy holds functions, which are not served here".into()),
                 rdb::Event::End => self.whole = true,

@@ -1,7 +1,7 @@
 //! The current checkpoint, read on the storage thread while nothing can change it: what a full copy is made from.
 
 use super::PieceReader;
-use super::manifest::{Contents, read_blob};
+use super::manifest::{Contents, read_blob, read_page};
 use super::pages::{Pages, Table};
 use crate::store::error::StoreError;
 
@@ -18,6 +18,12 @@ impl Image<'_> {
     /// All pages as (space, page, bytes), in the order in which they were written; each is checked.
     pub fn pages(&self) -> impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>> + '_ {
         PieceReader::new(self.pages, Table::Pages, &self.contents.pages)
+    }
+
+    /// The pages of one space as (page, bytes), by number; each is checked. What else is asked for meanwhile is not held up.
+    pub fn pages_of(&self, space: u32) -> impl Iterator<Item = Result<(u64, Vec<u8>), StoreError>> + '_ {
+        let pieces = self.contents.pages.range((space, 0)..=(space, u64::MAX));
+        pieces.map(|(&id, piece)| Ok((id.1, read_page(self.pages, id, piece)?)))
     }
 
     /// One blob of a space; `None` if the checkpoint has none of that number.

@@ -201,10 +201,25 @@ pub fn check(pages: &dyn Pages, what: impl Fn() -> String, piece: &Piece, bytes:
 
 /// One blob.
 pub fn read_blob(pages: &dyn Pages, id: PieceId, piece: &Piece) -> Result<Vec<u8>, StoreError> {
+    read_piece(pages, Table::Blobs, "blob", id, piece)
+}
+
+/// One page.
+pub fn read_page(pages: &dyn Pages, id: PieceId, piece: &Piece) -> Result<Vec<u8>, StoreError> {
+    read_piece(pages, Table::Pages, "page", id, piece)
+}
+
+fn read_piece(
+    pages: &dyn Pages,
+    table: Table,
+    name: &str,
+    id: PieceId,
+    piece: &Piece,
+) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::with_capacity((piece.parts as usize).saturating_mul(PART_BYTES));
     for part in 0..piece.parts {
-        bytes.extend_from_slice(&pages.get(Table::Blobs, &part_key(id, piece.version, part))?.unwrap_or_default());
+        bytes.extend_from_slice(&pages.get(table, &part_key(id, piece.version, part))?.unwrap_or_default());
     }
-    check(pages, || format!("blob {} of space {}", id.1, id.0), piece, &bytes)?;
+    check(pages, || format!("{name} {} of space {}", id.1, id.0), piece, &bytes)?;
     Ok(bytes)
 }

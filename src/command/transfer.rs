@@ -1,0 +1,79 @@
+//! Values between the keyspace and the RDB format: full copies, DUMP and RESTORE.
+
+use crate::base::Millis;
+use crate::config::Settings;
+use crate::keyspace::{EntryRef, Key, Keyspace, Limits, Value};
+use crate::rdb;
+
+/// Up to when collections count as compact, by the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    pub hash: Limits,
+}
+
+impl Sizes {
+    pub fn of(settings: &Settings) -> Sizes {
+        let limits = |entries: i64, bytes: u64| Limits { entries: entries as usize, bytes: bytes as usize };
+        Sizes { hash: limits(settings.hash_max_listpack_entries, settings.hash_max_listpack_value) }
+    }
+}
+
+/// Puts a value as the decoder gives it under a key where there is nothing.
+///
+/// # Errors
+/// What is wrong with the value; then a part of it may be there.
+pub fn load(
+    keyspace: &mut Keyspace,
+    sizes: Sizes,
+    db: u32,
+    key: Key<'_>,
+    deadline: Option<Millis>,
+    value: &rdb::Value,
+) -> Result<(), String> {
+    if let rdb::Value::String(bytes) = value {
+        keyspace.db_mut(db as usize).set_string(key, bytes, deadline);
+        return Ok(());
+    }
+    load_more(keyspace, sizes, db, key, value)?;
+    if deadline.is_some() {
+        keyspace.db_mut(db as usize).set_deadline(key, deadline);
+    }
+    Ok(())
+}
+
+/// Adds a further part of a collection.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_more(
+    keyspace: &mut Keyspace,
+    sizes: Sizes,
+    db: u32,
+    key: Key<'_>,
+    value: &rdb::Value,
+) -> Result<(), String> {
+    let mut db = keyspace.db_mut(db as usize);
+    let twice = |what: &str| format!("the {} '{}' holds a {what} twice", value.type_name(), key.bytes.escape_ascii());
+    match value {
+        rdb::Value::Hash(fields) => {
+            let mut hash = db.hash_or_new(key, sizes.hash);
+            for (field, value) in fields {
+                if !hash.set(field, value) {
+                    return Err(twice("field"));
+                }
+            }
+        }
+        _ => return Err(format!("the {} is not served here", value.type_name())),
+    }
+    Ok(())
+}
+
+/// The payload of DUMP.
+pub fn dump(entry: EntryRef<'_>) -> Vec<u8> {
+    match entry.value() {
+        Value::Str(string) => rdb::dump_string(string.bytes(&mut Default::default())),
+        Value::Hash(hash) => rdb::dump(rdb::Shape::Hash, hash.len() as u64, |to| {
+            hash.iter().for_each(|(field, value)| to.pair(field, value));
+        }),
+    }
+}

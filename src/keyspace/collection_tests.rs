@@ -1,0 +1,244 @@
+//! Collections against plain maps, small and large, through checkpoints, flushes, renames and copies.
+
+use super::tests::{Draws, Image};
+use super::*;
+use crate::base::{Dice, Millis};
+use std::collections::{BTreeMap, HashSet};
+
+/// What a key holds, the simple way.
+#[derive(Clone, Debug, PartialEq)]
+enum Model {
+    Str(Vec<u8>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+type Twin = Vec<BTreeMap<Vec<u8>, (Model, Option<Millis>)>>;
+
+const DATABASES: usize = 3;
+/// Small, so that collections change their form often.
+const LIMITS: Limits = Limits { entries: 8, bytes: 40 };
+
+fn name(dice: &mut Dice, names: u64) -> Vec<u8> {
+    format!("name:{}", dice.below(names)).into_bytes()
+}
+
+fn value(dice: &mut Dice) -> Vec<u8> {
+    let len = match dice.below(200) {
+        0 => 10_000 + dice.below(40_000),
+        1..5 => dice.below(3000),
+        _ => dice.below(30),
+    };
+    dice.bytes(len)
+}
+
+/// Changes one collection, some elements at a time.
+fn change_hash(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+    let many = if dice.one_in(20) { dice.below(3000) } else { dice.below(20) };
+    let (names, growing) = (1 + dice.below(4000), !dice.one_in(3));
+    let mut hash = db.hash_or_new(key, LIMITS);
+    for _ in 0..=many {
+        let field = name(dice, names);
+        if growing || model.len() < 2 {
+            let value = value(dice);
+            let new = hash.set(&field, &value);
+            assert_eq!(new, model.insert(field, value).is_none());
+        } else {
+            assert_eq!(hash.remove(&field), model.remove(&field).is_some());
+        }
+        assert_eq!(hash.get().len(), model.len());
+    }
+}
+
+fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
+    let index = if dice.one_in(4) { dice.below(DATABASES as u64) as usize } else { 0 };
+    let name = format!("key:{}", dice.below(keys)).into_bytes();
+    let other = format!("key:{}", dice.below(keys)).into_bytes();
+    let to = dice.below(DATABASES as u64) as usize;
+    let (key, other_key) = (ks.key(&name), ks.key(&other));
+    match dice.below(100) {
+        0..50 => {
+            let (held, _) = twin[index].entry(name.clone()).or_insert((Model::Hash(BTreeMap::new()), None));
+            match held {
+                Model::Hash(model) => change_hash(dice, &mut ks.db_mut(index), key, model),
+                Model::Str(_) => {}
+            }
+        }
+        50..60 => {
+            let (text, deadline) = (value(dice), dice.deadline());
+            ks.db_mut(index).set_string(key, &text, deadline);
+            twin[index].insert(name, (Model::Str(text), deadline));
+        }
+        60..68 => {
+            assert_eq!(ks.db_mut(index).remove(key).is_some(), twin[index].remove(&name).is_some());
+        }
+        68..76 => {
+            let deadline = dice.deadline();
+            ks.db_mut(index).set_deadline(key, deadline);
+            twin[index].entry(name).and_modify(|(_, old)| *old = deadline);
+        }
+        76..84 => {
+            ks.db_mut(index).rename(key, other_key);
+            if let Some(value) = twin[index].remove(&name) {
+                twin[index].insert(other, value);
+            }
+        }
+        84..90 => {
+            if let Some(detached) = ks.db_mut(index).detach(key) {
+                ks.db_mut(to).put(key, detached);
+            }
+            if let Some(value) = twin[index].remove(&name) {
+                twin[to].insert(name, value);
+            }
+        }
+        90..95 if index != to || name != other => {
+            ks.copy((index, key), (to, other_key));
+            if let Some(value) = twin[index].get(&name).cloned() {
+                twin[to].insert(other, value);
+            }
+        }
+        95..97 => {
+            ks.swap(index, to);
+            twin.swap(index, to);
+        }
+        97 if dice.one_in(3) => {
+            ks.flush(index);
+            twin[index].clear();
+        }
+        _ => {}
+    }
+}
+
+fn check(ks: &Keyspace, twin: &Twin) {
+    for (db, map) in ks.dbs().zip(twin) {
+        assert_eq!(db.len(), map.len() as u64);
+        let mut spaces = HashSet::new();
+        for (name, (model, deadline)) in map {
+            let entry = db.get(ks.key(name)).unwrap_or_else(|| panic!("{} is there", name.escape_ascii()));
+            assert_eq!((entry.key(), entry.deadline()), (&name[..], *deadline));
+            match (model, entry.value()) {
+                (Model::Str(text), Value::Str(held)) => assert_eq!(held.to_vec(), *text),
+                (Model::Hash(model), Value::Hash(hash)) => {
+                    let held: BTreeMap<_, _> = hash.iter().map(|(field, it)| (field.to_vec(), it.to_vec())).collect();
+                    assert_eq!(held, *model);
+                    assert_eq!(hash.iter().count(), hash.len());
+                    assert!(model.iter().all(|(field, it)| hash.get(field) == Some(it)));
+                    let big = model.len() > LIMITS.entries
+                        || model.iter().any(|(field, it)| field.len().max(it.len()) > LIMITS.bytes);
+                    assert!(!big || entry.encoding() == "hashtable");
+                }
+                _ => panic!("another type"),
+            }
+            if let entry::Stored::Heap(heap) = entry.stored()
+                && let Some(nested) = heap.nested()
+            {
+                assert!(spaces.insert(nested.space()));
+            }
+        }
+        assert_eq!(spaces, db.nested_spaces.iter().copied().collect());
+    }
+}
+
+fn empty() -> (Keyspace, Twin) {
+    (Keyspace::new(DATABASES, [1, 2, 3, 4]), vec![BTreeMap::new(); DATABASES])
+}
+
+#[test]
+fn collections_behave_as_plain_ones() {
+    for seed in 0..20 {
+        let mut dice = Dice(seed);
+        let (mut ks, mut twin) = empty();
+        for _ in 0..400 {
+            step(&mut dice, [10, 100][seed as usize % 2], &mut ks, &mut twin);
+        }
+        check(&ks, &twin);
+    }
+}
+
+fn checkpoints(seed: u64) {
+    let mut dice = Dice(seed);
+    let (mut ks, mut twin) = empty();
+    let mut image = Image::default();
+    let keys = [6, 60, 600][seed as usize % 3];
+    for _ in 0..6 {
+        (0..[2, 20, 200][dice.below(3) as usize]).for_each(|_| step(&mut dice, keys, &mut ks, &mut twin));
+        let at_begin = twin.clone();
+        let manifest = ks.checkpoint_begin();
+        let mut changes = Vec::new();
+        let (pace, bytes_max) = (dice.below(6), 1 + dice.below(100_000) as usize);
+        let abort = dice.one_in(4);
+        loop {
+            (0..dice.below(pace + 1)).for_each(|_| step(&mut dice, keys, &mut ks, &mut twin));
+            if ks.checkpoint_slice(bytes_max, &mut changes) == Slice::Done || abort && dice.one_in(5) {
+                break;
+            }
+        }
+        (0..dice.below(pace + 1)).for_each(|_| step(&mut dice, keys, &mut ks, &mut twin));
+        check(&ks, &twin);
+        if abort {
+            ks.checkpoint_abort();
+            continue;
+        }
+        ks.checkpoint_end();
+        image.apply(changes);
+        let loaded = image.load(&manifest).unwrap_or_else(|error| panic!("{error}"));
+        check(&loaded, &at_begin);
+        assert_eq!(loaded.dirty_pages(), 0);
+        if dice.one_in(4) {
+            (ks, twin) = (loaded, at_begin);
+        }
+    }
+}
+
+#[test]
+fn images_with_collections_are_exact() {
+    for seed in 0..150 {
+        checkpoints(seed);
+    }
+}
+
+/// A page of a collection is written anew only if it was changed.
+#[test]
+fn writing_to_a_part_of_a_large_collection_rewrites_that_part() {
+    let (mut ks, _) = empty();
+    let key = ks.key(b"large");
+    for i in 0..20_000u32 {
+        ks.db_mut(0).hash_or_new(key, LIMITS).set(format!("field:{i}").as_bytes(), &[b'x'; 20]);
+    }
+    let take = |ks: &mut Keyspace| {
+        let mut changes = Vec::new();
+        ks.checkpoint_begin();
+        while ks.checkpoint_slice(10_000, &mut changes) == Slice::More {}
+        ks.checkpoint_end();
+        (changes.len(), changes.iter().map(Change::bytes).max().unwrap_or(0))
+    };
+    let (pages, largest) = take(&mut ks);
+    assert!(pages > 90 && largest < 16 * 1024, "{pages} pages of up to {largest} bytes");
+    assert_eq!(take(&mut ks), (0, 0));
+    ks.db_mut(0).hash_or_new(key, LIMITS).set(b"field:77", b"new");
+    assert_eq!(take(&mut ks).0, 1);
+}
+
+#[test]
+fn no_page_with_collections_panics() {
+    let mut dice = Dice(5);
+    let (mut ks, mut twin) = empty();
+    (0..300).for_each(|_| step(&mut dice, 30, &mut ks, &mut twin));
+    let manifest = ks.checkpoint_begin();
+    let (mut image, mut changes) = (Image::default(), Vec::new());
+    while ks.checkpoint_slice(1 << 20, &mut changes) == Slice::More {}
+    image.apply(changes);
+    for &id in image.pages.keys().collect::<Vec<_>>().iter().take(200) {
+        for _ in 0..10 {
+            let mut broken = image.clone();
+            let page = broken.pages.get_mut(id).expect("a page");
+            for _ in 0..=dice.below(3) {
+                let at = dice.below(page.len() as u64) as usize;
+                page[at] = dice.roll() as u8;
+            }
+            if let Ok(loaded) = broken.load(&manifest) {
+                // What is read in spite of it can be walked through.
+                loaded.digest();
+            }
+        }
+    }
+}

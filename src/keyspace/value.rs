@@ -1,0 +1,195 @@
+//! What a key can hold: the types, what stands in a box of its own, and how a reader sees it.
+//!
+//! A type adds a variant to [`Kind`], [`Heap`] and [`Value`], and a file of its own.
+
+use super::checkpoint::Core;
+use super::hashes::HashRef;
+use super::map::Map;
+use super::nested::Nested;
+use super::packed;
+use super::string::{Raw, StrRef, inline_encoding};
+use crate::keyspace::entry::{Entry, Stored};
+
+/// A type, by Redis' numbers (`OBJ_STRING` and so on), which DEBUG DIGEST mixes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    Str = 0,
+    Hash = 4,
+}
+
+impl Kind {
+    /// Of the flags of an entry; no other bits are ever written there.
+    pub(super) fn of_bits(bits: u32) -> Kind {
+        match bits {
+            4 => Kind::Hash,
+            _ => Kind::Str,
+        }
+    }
+
+    /// Of a byte in a page.
+    pub(super) fn of_byte(byte: u8) -> Option<Kind> {
+        match byte {
+            4 => Some(Kind::Hash),
+            _ => None,
+        }
+    }
+
+    /// What TYPE answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Str => "string",
+            Kind::Hash => "hash",
+        }
+    }
+}
+
+/// A value that has a box of its own.
+pub(super) enum Heap {
+    Raw(Raw),
+    Hash(Box<Map>),
+}
+
+impl Heap {
+    pub(super) fn of_text(bytes: Vec<u8>) -> Self {
+        Heap::Raw(Raw::new(bytes, 0))
+    }
+
+    pub(super) fn loaded(bytes: Vec<u8>, blob: u64) -> Self {
+        Heap::Raw(Raw::new(bytes, blob))
+    }
+
+    pub(super) fn raw(&self) -> Option<&Raw> {
+        match self {
+            Heap::Raw(raw) => Some(raw),
+            Heap::Hash(_) => None,
+        }
+    }
+
+    pub(super) fn raw_mut(&mut self) -> Option<&mut Raw> {
+        match self {
+            Heap::Raw(raw) => Some(raw),
+            Heap::Hash(_) => None,
+        }
+    }
+
+    /// The pages of its own that a large collection has.
+    pub(super) fn nested(&self) -> Option<&dyn Nested> {
+        match self {
+            Heap::Raw(_) => None,
+            Heap::Hash(map) => Some(&map.db),
+        }
+    }
+
+    pub(super) fn nested_mut(&mut self) -> Option<&mut dyn Nested> {
+        match self {
+            Heap::Raw(_) => None,
+            Heap::Hash(map) => Some(&mut map.db),
+        }
+    }
+
+    /// The same value, which shares nothing with this one.
+    pub(super) fn duplicate(&self, core: &mut Core) -> Heap {
+        match self {
+            Heap::Raw(raw) => Heap::of_text(raw.bytes().to_vec()),
+            Heap::Hash(map) => Heap::Hash(Box::new(map.duplicate(core))),
+        }
+    }
+
+    /// Bytes of memory, roughly.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Heap::Raw(raw) => raw.memory(),
+            Heap::Hash(map) => map.memory(),
+        }
+    }
+
+    /// Whether freeing it takes long enough to leave it to another thread.
+    pub(super) fn is_bulky(&self) -> bool {
+        match self {
+            Heap::Raw(raw) => raw.memory() > BULKY_BYTES,
+            Heap::Hash(map) => map.db.len() > BULKY_ELEMENTS,
+        }
+    }
+}
+
+/// From here on, unmapping memory is worth another thread.
+const BULKY_BYTES: usize = 64 * 1024;
+/// As Redis' `LAZYFREE_THRESHOLD`.
+const BULKY_ELEMENTS: u64 = 64;
+
+/// A value, by its type.
+#[derive(Clone, Copy)]
+pub enum Value<'a> {
+    /// `TYPE` says `string`.
+    Str(StrRef<'a>),
+    Hash(HashRef<'a>),
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn of(entry: &'a Entry) -> Value<'a> {
+        match entry.value() {
+            Stored::Int(number) => Value::Str(StrRef::Int(number)),
+            Stored::Inline { bytes, .. } => Value::Str(StrRef::Bytes(bytes)),
+            Stored::Packed { kind, bytes } => Value::of_small(kind, bytes),
+            Stored::Heap(heap) => match heap {
+                Heap::Raw(raw) => Value::Str(StrRef::Bytes(raw.bytes())),
+                Heap::Hash(map) => Value::Hash(HashRef::large(map)),
+            },
+        }
+    }
+
+    /// A small collection as it stands in a page or an entry; its bytes are sound.
+    pub fn of_small(kind: Kind, bytes: &'a [u8]) -> Value<'a> {
+        match kind {
+            Kind::Str => Value::Str(StrRef::Bytes(bytes)),
+            Kind::Hash => Value::Hash(HashRef::packed(bytes)),
+        }
+    }
+
+    /// Whether bytes from a page are a small collection of that type.
+    pub(super) fn is_sound(kind: Kind, bytes: &[u8]) -> bool {
+        packed::is_sound(bytes)
+            && match kind {
+                Kind::Str => false,
+                Kind::Hash => packed::count(bytes).is_multiple_of(2),
+            }
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::Str(_) => Kind::Str,
+            Value::Hash(_) => Kind::Hash,
+        }
+    }
+
+    /// What TYPE answers.
+    pub fn type_name(&self) -> &'static str {
+        self.kind().name()
+    }
+}
+
+/// What OBJECT ENCODING answers.
+pub(super) fn encoding(entry: &Entry) -> &'static str {
+    match entry.value() {
+        Stored::Int(_) => "int",
+        Stored::Inline { bytes, grown } => inline_encoding(bytes, grown),
+        Stored::Heap(Heap::Raw(_)) => "raw",
+        Stored::Packed { kind, bytes } => encoding_name(kind, packed::encoding(bytes)),
+        Stored::Heap(Heap::Hash(map)) => encoding_name(Kind::Hash, map.encoding),
+    }
+}
+
+/// The compact form that Redis names first.
+pub(super) const COMPACT: u8 = 0;
+/// The other one: a collection never goes back from it.
+pub(super) const CONVERTED: u8 = 1;
+
+fn encoding_name(kind: Kind, encoding: u8) -> &'static str {
+    match (kind, encoding) {
+        (Kind::Hash, COMPACT) => "listpack",
+        (Kind::Hash, _) => "hashtable",
+        (Kind::Str, _) => "raw",
+    }
+}

@@ -1,0 +1,205 @@
+//! The runs of bytes that Redis writes small collections as: listpacks, and the ziplists, intsets and zipmaps of older
+//! versions. They are read into elements; a run that does not add up is `None`, without a panic.
+
+/// Fields with values, members with scores.
+pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A place in a run.
+struct Run<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Run<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(len)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        Some(self.take(1)?[0])
+    }
+
+    /// A little-endian integer with its sign.
+    fn int(&mut self, len: usize) -> Option<Vec<u8>> {
+        let bytes = self.take(len)?;
+        let negative = bytes[len - 1] & 0x80 != 0;
+        let mut wide = [if negative { 0xff } else { 0 }; 8];
+        wide[..len].copy_from_slice(bytes);
+        Some(number(i64::from_le_bytes(wide)))
+    }
+
+    fn text(&mut self, len: usize) -> Option<Vec<u8>> {
+        self.take(len).map(<[u8]>::to_vec)
+    }
+}
+
+fn number(value: i64) -> Vec<u8> {
+    itoa::Buffer::new().format(value).as_bytes().to_vec()
+}
+
+/// Elements two by two.
+pub(super) fn pairs(elements: Vec<Vec<u8>>) -> Option<Pairs> {
+    let mut pairs = Vec::with_capacity(elements.len() / 2);
+    let mut elements = elements.into_iter();
+    while let Some(first) = elements.next() {
+        pairs.push((first, elements.next()?));
+    }
+    Some(pairs)
+}
+
+/// A listpack: u32 bytes, u16 count, elements (encoding, data, length for reading backward), 0xff.
+pub(super) fn listpack(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut run = Run { bytes };
+    if u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize != bytes.len() {
+        return None;
+    }
+    let count = u16::from_le_bytes(run.take(2)?.try_into().ok()?);
+    let mut elements = Vec::new();
+    loop {
+        let before = run.bytes.len();
+        let element = match run.byte()? {
+            0xff => break,
+            first @ 0..0x80 => number(i64::from(first)),
+            first @ 0x80..0xc0 => run.text(usize::from(first & 0x3f))?,
+            first @ 0xc0..0xe0 => {
+                let low = i64::from(first & 0x1f) << 8 | i64::from(run.byte()?);
+                number(if low >= 1 << 12 { low - (1 << 13) } else { low })
+            }
+            first @ 0xe0..0xf0 => {
+                let len = usize::from(first & 0x0f) << 8 | usize::from(run.byte()?);
+                run.text(len)?
+            }
+            0xf0 => {
+                let len = u32::from_le_bytes(run.take(4)?.try_into().ok()?);
+                run.text(len as usize)?
+            }
+            0xf1 => run.int(2)?,
+            0xf2 => run.int(3)?,
+            0xf3 => run.int(4)?,
+            0xf4 => run.int(8)?,
+            _ => return None,
+        };
+        let back = match before - run.bytes.len() {
+            0..=127 => 1,
+            128..16383 => 2,
+            16383..2_097_151 => 3,
+            2_097_151..268_435_455 => 4,
+            _ => 5,
+        };
+        run.take(back)?;
+        elements.push(element);
+    }
+    (run.bytes.is_empty() && (count == u16::MAX || usize::from(count) == elements.len())).then_some(elements)
+}
+
+/// A ziplist: u32 bytes, u32 place of the last element, u16 count, elements (length of the one before, encoding, data),
+/// 0xff.
+pub(super) fn ziplist(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut run = Run { bytes };
+    if u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize != bytes.len() {
+        return None;
+    }
+    run.take(4)?;
+    let count = u16::from_le_bytes(run.take(2)?.try_into().ok()?);
+    let mut elements = Vec::new();
+    loop {
+        match run.byte()? {
+            0xff => break,
+            0xfe => drop(run.take(4)?),
+            _ => {}
+        }
+        let first = run.byte()?;
+        elements.push(match first {
+            0..0x40 => run.text(usize::from(first))?,
+            0x40..0x80 => {
+                let len = usize::from(first & 0x3f) << 8 | usize::from(run.byte()?);
+                run.text(len)?
+            }
+            0x80 => {
+                let len = u32::from_be_bytes(run.take(4)?.try_into().ok()?);
+                run.text(len as usize)?
+            }
+            0xc0 => run.int(2)?,
+            0xd0 => run.int(4)?,
+            0xe0 => run.int(8)?,
+            0xf0 => run.int(3)?,
+            0xfe => run.int(1)?,
+            0xf1..=0xfd => number(i64::from(first & 0x0f) - 1),
+            _ => return None,
+        });
+    }
+    (run.bytes.is_empty() && (count == u16::MAX || usize::from(count) == elements.len())).then_some(elements)
+}
+
+/// An intset: u32 bytes an integer, u32 count, integers in order.
+pub(super) fn intset(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut run = Run { bytes };
+    let width = u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize;
+    let count = u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize;
+    if !matches!(width, 2 | 4 | 8) || run.bytes.len() != count.checked_mul(width)? {
+        return None;
+    }
+    (0..count).map(|_| run.int(width)).collect()
+}
+
+/// A zipmap (up to Redis 2.4): u8 count, then length, field, length, unused bytes, value, slack; 0xff.
+pub(super) fn zipmap(bytes: &[u8]) -> Option<Pairs> {
+    let mut run = Run { bytes };
+    run.byte()?;
+    let mut pairs = Vec::new();
+    loop {
+        let len = |run: &mut Run<'_>| match run.byte()? {
+            0xff => Some(None),
+            0xfe => Some(Some(u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize)),
+            len => Some(Some(usize::from(len))),
+        };
+        let Some(field_len) = len(&mut run)? else { break };
+        let field = run.text(field_len)?;
+        let value_len = len(&mut run)??;
+        let slack = run.byte()?;
+        let value = run.text(value_len)?;
+        run.take(usize::from(slack))?;
+        pairs.push((field, value));
+    }
+    run.bytes.is_empty().then_some(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(elements: Vec<Vec<u8>>) -> Vec<String> {
+        elements.into_iter().map(|element| String::from_utf8(element).expect("text")).collect()
+    }
+
+    #[test]
+    fn a_zipmap_is_read() {
+        let run = b"\x02\x03foo\x03\x00bar\x05hello\x05\x02world!!\xff";
+        let read = zipmap(run).expect("sound");
+        let pair = |field: &[u8], value: &[u8]| (field.to_vec(), value.to_vec());
+        assert_eq!(read, [pair(b"foo", b"bar"), pair(b"hello", b"world")]);
+    }
+
+    #[test]
+    fn a_ziplist_is_read_with_all_its_integers() {
+        let mut run = vec![0; 10];
+        run.extend(b"\x00\x02ab\x04\xfe\x80\x03\xf1\x02\xfd\x02\xc0\xff\x7f\x04\xf0\xff\xff\xff");
+        run.extend(b"\x05\xd0\x00\x00\x00\x80\x06\xe0\x01\x00\x00\x00\x00\x00\x00\x00\xff");
+        let len = run.len() as u32;
+        run[..4].copy_from_slice(&len.to_le_bytes());
+        run[8] = 8;
+        let expected = ["ab", "-128", "0", "12", "32767", "-1", "-2147483648", "1"];
+        assert_eq!(texts(ziplist(&run).expect("sound")), expected);
+        for cut in 0..run.len() {
+            assert!(ziplist(&run[..cut]).is_none(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn an_intset_is_read() {
+        let run = b"\x02\0\0\0\x03\0\0\0\xfe\xff\x01\x00\x2c\x01";
+        assert_eq!(texts(intset(run).expect("sound")), ["-2", "1", "300"]);
+        assert!(intset(&run[..13]).is_none());
+    }
+}

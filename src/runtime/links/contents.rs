@@ -1,0 +1,125 @@
+//! The contents of a checkpoint as RDB: record by record, and a large collection page by page, so that no more than a page
+//! is in memory.
+
+use crate::base::Millis;
+use crate::keyspace::{Kind, Manifest, PageReader, Record, RecordValue, Value};
+use crate::rdb::{Elements, Encoder, Shape};
+use crate::store::Image;
+use std::collections::BTreeMap;
+
+/// Empties the buffer when it has grown.
+type Sink<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<(), String>;
+
+/// Writes all keys of all databases.
+pub fn write(
+    manifest: &Manifest,
+    image: &Image<'_>,
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+    sink: Sink<'_>,
+) -> Result<(), String> {
+    let databases: BTreeMap<u32, u32> = (0u32..).zip(&manifest.spaces).map(|(db, &space)| (space, db)).collect();
+    let mut selected = None;
+    for page in image.pages() {
+        let (space, _, bytes) = page.map_err(text)?;
+        // A space that is no database's is a large collection's: it is written with its key.
+        let Some(&db) = databases.get(&space) else { continue };
+        let mut reader = PageReader::new(&bytes).map_err(text)?;
+        while let Some(record) = reader.next_record().map_err(text)? {
+            if selected != Some(db) {
+                encoder.select(db, 0, 0, out);
+                selected = Some(db);
+            }
+            item(image, space, &record, encoder, out, sink)?;
+            sink(out)?;
+        }
+    }
+    Ok(())
+}
+
+fn item(
+    image: &Image<'_>,
+    space: u32,
+    record: &Record<'_>,
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+    sink: Sink<'_>,
+) -> Result<(), String> {
+    let Record { key, deadline, .. } = *record;
+    match record.value {
+        RecordValue::Int(number) => encoder.string(key, deadline, number.to_string().as_bytes(), out),
+        RecordValue::Bytes(bytes) => encoder.string(key, deadline, bytes, out),
+        RecordValue::Blob { blob, .. } => encoder.string(key, deadline, &read_blob(image, space, blob)?, out),
+        RecordValue::Small { kind, bytes } => small(key, deadline, Value::of_small(kind, bytes), encoder, out),
+        RecordValue::Large { kind, space, .. } => {
+            let shape = match kind {
+                Kind::Hash => Shape::Hash,
+                Kind::Str => return Err("a large collection that is a string".into()),
+            };
+            by_hash(image, space, key, deadline, shape, encoder, out, sink)?;
+        }
+    }
+    Ok(())
+}
+
+fn small(key: &[u8], deadline: Option<Millis>, value: Value<'_>, encoder: &mut Encoder, out: &mut Vec<u8>) {
+    match value {
+        Value::Str(_) => {}
+        Value::Hash(hash) => {
+            encoder.open(key, deadline, Shape::Hash, hash.len() as u64, out);
+            encoder.elements(out, |to| hash.iter().for_each(|(field, value)| to.pair(field, value)));
+        }
+    }
+}
+
+/// A large collection whose pages hold it by hash: in front of the elements stands how many they are.
+#[expect(clippy::too_many_arguments, reason = "a key on its way from one format to the other")]
+fn by_hash(
+    image: &Image<'_>,
+    space: u32,
+    key: &[u8],
+    deadline: Option<Millis>,
+    shape: Shape,
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+    sink: Sink<'_>,
+) -> Result<(), String> {
+    let mut elements = 0;
+    for page in image.pages_of(space) {
+        elements += PageReader::new(&page.map_err(text)?.1).map_err(text)?.records_left() as u64;
+    }
+    encoder.open(key, deadline, shape, elements, out);
+    for page in image.pages_of(space) {
+        let (_, bytes) = page.map_err(text)?;
+        let mut reader = PageReader::new(&bytes).map_err(text)?;
+        while let Some(record) = reader.next_record().map_err(text)? {
+            let blob;
+            let value = match record.value {
+                RecordValue::Bytes(bytes) => bytes,
+                RecordValue::Blob { blob: id, .. } => {
+                    blob = read_blob(image, space, id)?;
+                    &blob
+                }
+                _ => return Err(format!("an element of another form in space {space}")),
+            };
+            encoder.elements(out, |to| element(shape, record.key, value, to));
+            sink(out)?;
+        }
+    }
+    Ok(())
+}
+
+fn element(shape: Shape, name: &[u8], value: &[u8], to: &mut Elements<'_>) {
+    match shape {
+        Shape::Hash => to.pair(name, value),
+        Shape::Set | Shape::List | Shape::Zset => to.element(name),
+    }
+}
+
+fn read_blob(image: &Image<'_>, space: u32, blob: u64) -> Result<Vec<u8>, String> {
+    image.blob(space, blob).map_err(text)?.ok_or_else(|| format!("blob {blob} of space {space} is missing"))
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
