@@ -1,7 +1,7 @@
 //! Random and spoilt bytes against everything that reads bytes of others: no panic, no memory out of proportion, and the
 //! same outcome however the bytes are cut. The rounds are seeded; a failure names its seed.
 
-use regent::rdb::{Decoder, Encoder, Origin, ValueRef, restore};
+use regent::rdb::{Decoder, Encoder, Origin, restore};
 use regent::resp::{Args, Parser, RequestLimits, Step, command, decode};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -183,9 +183,9 @@ fn files_of_any_kind() {
     let mut encoder = Encoder::new().compress(true);
     encoder.header(&Origin { redis_version: "7.2.5", ..Origin::default() }, &mut file);
     encoder.select(0, 3, 1, &mut file);
-    encoder.item(b"k", None, ValueRef::String(b"12345"), &mut file);
-    encoder.item(b"key", Some(regent::base::Millis(17)), ValueRef::String(b"some text"), &mut file);
-    encoder.item(b"long", None, ValueRef::String(&b"abcd".repeat(100)), &mut file);
+    encoder.string(b"k", None, b"12345", &mut file);
+    encoder.string(b"key", Some(regent::base::Millis(17)), b"some text", &mut file);
+    encoder.string(b"long", None, &b"abcd".repeat(100), &mut file);
     encoder.end(&mut file);
     rounds(30_000, 64 * 1024, |luck| {
         let mut bytes = file.clone();

@@ -4,6 +4,7 @@
 //! <https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/> (categories).
 
 use super::{Args, Cx, Outcome};
+use crate::base::number::parse_i64;
 
 /// A handler: reads its arguments, changes the keyspace, writes its reply, feeds its effects. It reaches no socket,
 /// no task and no clock but `cx.now`.
@@ -272,21 +273,38 @@ pub struct KeySpec {
     pub last: isize,
     /// From one key to the next.
     pub step: usize,
+    /// At `first` stands how many keys follow it; `last` says nothing then.
+    pub counted: bool,
 }
 
 /// One key at `first`.
 pub const fn key(first: usize, flags: &'static [&'static str]) -> KeySpec {
-    KeySpec { flags, first, last: 0, step: 1 }
+    KeySpec { flags, first, last: 0, step: 1, counted: false }
 }
 
 /// Keys from `first` to the end, `step` apart.
 pub const fn keys_from(first: usize, step: usize, flags: &'static [&'static str]) -> KeySpec {
-    KeySpec { flags, first, last: -1, step }
+    KeySpec { flags, first, last: -1, step, counted: false }
+}
+
+/// Keys behind the word at `first`, which says how many they are.
+pub const fn keys_counted(first: usize, flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, first, last: 0, step: 1, counted: true }
 }
 
 impl KeySpec {
-    /// The indices of the keys in a request of `words` words.
-    pub fn indices(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+    /// The indices of the keys in a request of `words` words; `word` gives one of them.
+    pub fn indices<'w>(
+        &self,
+        words: usize,
+        word: &dyn Fn(usize) -> &'w [u8],
+    ) -> impl Iterator<Item = usize> + use<> {
+        if self.counted {
+            let count = (self.first < words).then(|| parse_i64(word(self.first))).flatten();
+            let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+            let first = self.first + 1;
+            return (first..first.saturating_add(count).min(words.max(first))).step_by(self.step);
+        }
         let last = match self.last {
             last if last < 0 => words.checked_sub(last.unsigned_abs()),
             last => Some(self.first + last.unsigned_abs()),

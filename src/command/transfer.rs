@@ -2,19 +2,26 @@
 
 use crate::base::Millis;
 use crate::config::Settings;
-use crate::keyspace::{EntryRef, Key, Keyspace, Limits, Value};
+use crate::keyspace::{EntryRef, Key, Keyspace, Limits, SetForm, SetLimits, Value};
 use crate::rdb;
 
 /// Up to when collections count as compact, by the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
+    pub set: SetLimits,
     pub hash: Limits,
 }
 
 impl Sizes {
     pub fn of(settings: &Settings) -> Sizes {
         let limits = |entries: i64, bytes: u64| Limits { entries: entries as usize, bytes: bytes as usize };
-        Sizes { hash: limits(settings.hash_max_listpack_entries, settings.hash_max_listpack_value) }
+        Sizes {
+            set: SetLimits {
+                integers: settings.set_max_intset_entries as usize,
+                listpack: limits(settings.set_max_listpack_entries, settings.set_max_listpack_value as u64),
+            },
+            hash: limits(settings.hash_max_listpack_entries, settings.hash_max_listpack_value),
+        }
     }
 }
 
@@ -55,6 +62,14 @@ pub fn load_more(
     let mut db = keyspace.db_mut(db as usize);
     let twice = |what: &str| format!("the {} '{}' holds a {what} twice", value.type_name(), key.bytes.escape_ascii());
     match value {
+        rdb::Value::Set(members) => {
+            let mut set = db.set_or_new(key, SetForm::Intset, sizes.set);
+            for member in members {
+                if !set.add(member) {
+                    return Err(twice("member"));
+                }
+            }
+        }
         rdb::Value::Hash(fields) => {
             let mut hash = db.hash_or_new(key, sizes.hash);
             for (field, value) in fields {
@@ -72,6 +87,9 @@ pub fn load_more(
 pub fn dump(entry: EntryRef<'_>) -> Vec<u8> {
     match entry.value() {
         Value::Str(string) => rdb::dump_string(string.bytes(&mut Default::default())),
+        Value::Set(set) => rdb::dump(rdb::Shape::Set, set.len() as u64, |to| {
+            set.iter().for_each(|member| to.element(member));
+        }),
         Value::Hash(hash) => rdb::dump(rdb::Shape::Hash, hash.len() as u64, |to| {
             hash.iter().for_each(|(field, value)| to.pair(field, value));
         }),

@@ -3,13 +3,15 @@
 use super::tests::{Draws, Image};
 use super::*;
 use crate::base::{Dice, Millis};
-use std::collections::{BTreeMap, HashSet};
+use crate::base::number::parse_i64;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What a key holds, the simple way.
 #[derive(Clone, Debug, PartialEq)]
 enum Model {
     Str(Vec<u8>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
 }
 
 type Twin = Vec<BTreeMap<Vec<u8>, (Model, Option<Millis>)>>;
@@ -17,6 +19,7 @@ type Twin = Vec<BTreeMap<Vec<u8>, (Model, Option<Millis>)>>;
 const DATABASES: usize = 3;
 /// Small, so that collections change their form often.
 const LIMITS: Limits = Limits { entries: 8, bytes: 40 };
+const SET_LIMITS: SetLimits = SetLimits { integers: 12, listpack: LIMITS };
 
 fn name(dice: &mut Dice, names: u64) -> Vec<u8> {
     format!("name:{}", dice.below(names)).into_bytes()
@@ -49,6 +52,25 @@ fn change_hash(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut BT
     }
 }
 
+fn change_set(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut BTreeSet<Vec<u8>>) {
+    let many = if dice.one_in(20) { dice.below(3000) } else { dice.below(20) };
+    let (names, growing, integers) = (1 + dice.below(4000), !dice.one_in(3), !dice.one_in(3));
+    let mut set = db.set_or_new(key, SetForm::Intset, SET_LIMITS);
+    for _ in 0..=many {
+        let member = match dice.below(100) {
+            0..10 => value(dice),
+            _ if integers => (dice.below(names) as i64 - 20).to_string().into_bytes(),
+            _ => name(dice, names),
+        };
+        if growing || model.len() < 2 {
+            assert_eq!(set.add(&member), model.insert(member));
+        } else {
+            assert_eq!(set.remove(&member), model.remove(&member));
+        }
+        assert_eq!(set.get().len(), model.len());
+    }
+}
+
 fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
     let index = if dice.one_in(4) { dice.below(DATABASES as u64) as usize } else { 0 };
     let name = format!("key:{}", dice.below(keys)).into_bytes();
@@ -57,8 +79,13 @@ fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
     let (key, other_key) = (ks.key(&name), ks.key(&other));
     match dice.below(100) {
         0..50 => {
-            let (held, _) = twin[index].entry(name.clone()).or_insert((Model::Hash(BTreeMap::new()), None));
+            let new = match dice.below(2) {
+                0 => Model::Hash(BTreeMap::new()),
+                _ => Model::Set(BTreeSet::new()),
+            };
+            let (held, _) = twin[index].entry(name.clone()).or_insert((new, None));
             match held {
+                Model::Set(model) => change_set(dice, &mut ks.db_mut(index), key, model),
                 Model::Hash(model) => change_hash(dice, &mut ks.db_mut(index), key, model),
                 Model::Str(_) => {}
             }
@@ -125,6 +152,14 @@ fn check(ks: &Keyspace, twin: &Twin) {
                     let big = model.len() > LIMITS.entries
                         || model.iter().any(|(field, it)| field.len().max(it.len()) > LIMITS.bytes);
                     assert!(!big || entry.encoding() == "hashtable");
+                }
+                (Model::Set(model), Value::Set(set)) => {
+                    assert_eq!(set.iter().map(<[u8]>::to_vec).collect::<BTreeSet<_>>(), *model);
+                    assert_eq!(set.iter().count(), set.len());
+                    assert!(model.iter().all(|member| set.contains(member)));
+                    let numbers = set.iter().map(parse_i64).collect::<Option<Vec<_>>>();
+                    let small = set.len() <= SET_LIMITS.integers;
+                    assert!(set.form() != SetForm::Intset || small && numbers.is_some_and(|it| it.is_sorted()));
                 }
                 _ => panic!("another type"),
             }

@@ -7,6 +7,7 @@
 use super::entry::{Entry, Stored};
 use super::hash::{Hasher, Key};
 use super::hashes::HashRef;
+use super::sets::SetRef;
 use super::string::StrRef;
 use super::nested::Nested;
 use super::table::{Mark, Table, Tables};
@@ -94,6 +95,14 @@ impl<'a> EntryRef<'a> {
     pub fn hash(self) -> Option<HashRef<'a>> {
         match self.value() {
             Value::Hash(hash) => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// The value as a set; `None` for another type.
+    pub fn set(self) -> Option<SetRef<'a>> {
+        match self.value() {
+            Value::Set(set) => Some(set),
             _ => None,
         }
     }

@@ -87,6 +87,7 @@ impl Loader {
                     self.claims.push((index, record.key.to_vec()));
                     let db = Db::hollow(space, hasher);
                     NewValue::Heap(Box::new(match kind {
+                        Kind::Set => Heap::Set(Box::new(Map { db, encoding })),
                         Kind::Hash => Heap::Hash(Box::new(Map { db, encoding })),
                         Kind::Str => return Err(PageError::Nested { space }),
                     }))
@@ -199,7 +200,7 @@ impl Db {
     fn claim(&mut self, core: &Core, name: &[u8], nested: &mut HashMap<u32, Db>) -> Result<(), PageError> {
         let place = self.find(self.hasher.key(name)).expect("it was loaded");
         let entry = self.tables.get_mut(place.table).entries.get_bucket_mut(place.bucket).expect("a full bucket");
-        let Some(Heap::Hash(map)) = entry.heap_mut() else { unreachable!("its record names a large collection") };
+        let Some(Heap::Set(map) | Heap::Hash(map)) = entry.heap_mut() else { unreachable!("its record names a large collection") };
         let space = map.db.id;
         map.db = nested.remove(&space).filter(|db| !db.is_empty()).ok_or(PageError::Nested { space })?;
         let is_dirty = !map.db.dirty.is_empty();

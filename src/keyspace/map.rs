@@ -123,7 +123,7 @@ impl<'a, 'b> Held<'a, 'b> {
     /// A large collection counts as another encoding from now on.
     pub(super) fn set_encoding(&mut self, encoding: u8) {
         self.db.edit(self.place, |entry| match entry.heap_mut() {
-            Some(Heap::Hash(map)) => map.encoding = encoding,
+            Some(Heap::Set(map) | Heap::Hash(map)) => map.encoding = encoding,
             _ => unreachable!("the caller saw a large one"),
         });
     }

@@ -146,8 +146,8 @@ pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mu
                 push_varint(&mut out, blob);
                 push_varint(&mut out, raw.bytes().len() as u64);
             }
-            Stored::Heap(Heap::Hash(map)) => {
-                out.extend_from_slice(&[Kind::Hash as u8, map.encoding]);
+            Stored::Heap(heap @ (Heap::Set(map) | Heap::Hash(map))) => {
+                out.extend_from_slice(&[heap.kind() as u8, map.encoding]);
                 push_varint(&mut out, u64::from(map.db.space()));
             }
         }

@@ -7,7 +7,9 @@ use super::hashes::HashRef;
 use super::map::Map;
 use super::nested::Nested;
 use super::packed;
+use super::sets::SetRef;
 use super::string::{Raw, StrRef, inline_encoding};
+use crate::base::number::parse_i64;
 use crate::keyspace::entry::{Entry, Stored};
 
 /// A type, by Redis' numbers (`OBJ_STRING` and so on), which DEBUG DIGEST mixes in.
@@ -15,6 +17,7 @@ use crate::keyspace::entry::{Entry, Stored};
 #[repr(u8)]
 pub enum Kind {
     Str = 0,
+    Set = 2,
     Hash = 4,
 }
 
@@ -22,6 +25,7 @@ impl Kind {
     /// Of the flags of an entry; no other bits are ever written there.
     pub(super) fn of_bits(bits: u32) -> Kind {
         match bits {
+            2 => Kind::Set,
             4 => Kind::Hash,
             _ => Kind::Str,
         }
@@ -30,6 +34,7 @@ impl Kind {
     /// Of a byte in a page.
     pub(super) fn of_byte(byte: u8) -> Option<Kind> {
         match byte {
+            2 => Some(Kind::Set),
             4 => Some(Kind::Hash),
             _ => None,
         }
@@ -39,6 +44,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Str => "string",
+            Kind::Set => "set",
             Kind::Hash => "hash",
         }
     }
@@ -47,6 +53,7 @@ impl Kind {
 /// A value that has a box of its own.
 pub(super) enum Heap {
     Raw(Raw),
+    Set(Box<Map>),
     Hash(Box<Map>),
 }
 
@@ -59,17 +66,25 @@ impl Heap {
         Heap::Raw(Raw::new(bytes, blob))
     }
 
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Heap::Raw(_) => Kind::Str,
+            Heap::Set(_) => Kind::Set,
+            Heap::Hash(_) => Kind::Hash,
+        }
+    }
+
     pub(super) fn raw(&self) -> Option<&Raw> {
         match self {
             Heap::Raw(raw) => Some(raw),
-            Heap::Hash(_) => None,
+            _ => None,
         }
     }
 
     pub(super) fn raw_mut(&mut self) -> Option<&mut Raw> {
         match self {
             Heap::Raw(raw) => Some(raw),
-            Heap::Hash(_) => None,
+            _ => None,
         }
     }
 
@@ -77,14 +92,14 @@ impl Heap {
     pub(super) fn nested(&self) -> Option<&dyn Nested> {
         match self {
             Heap::Raw(_) => None,
-            Heap::Hash(map) => Some(&map.db),
+            Heap::Set(map) | Heap::Hash(map) => Some(&map.db),
         }
     }
 
     pub(super) fn nested_mut(&mut self) -> Option<&mut dyn Nested> {
         match self {
             Heap::Raw(_) => None,
-            Heap::Hash(map) => Some(&mut map.db),
+            Heap::Set(map) | Heap::Hash(map) => Some(&mut map.db),
         }
     }
 
@@ -92,6 +107,7 @@ impl Heap {
     pub(super) fn duplicate(&self, core: &mut Core) -> Heap {
         match self {
             Heap::Raw(raw) => Heap::of_text(raw.bytes().to_vec()),
+            Heap::Set(map) => Heap::Set(Box::new(map.duplicate(core))),
             Heap::Hash(map) => Heap::Hash(Box::new(map.duplicate(core))),
         }
     }
@@ -100,7 +116,7 @@ impl Heap {
     pub(super) fn memory(&self) -> usize {
         match self {
             Heap::Raw(raw) => raw.memory(),
-            Heap::Hash(map) => map.memory(),
+            Heap::Set(map) | Heap::Hash(map) => map.memory(),
         }
     }
 
@@ -108,7 +124,7 @@ impl Heap {
     pub(super) fn is_bulky(&self) -> bool {
         match self {
             Heap::Raw(raw) => raw.memory() > BULKY_BYTES,
-            Heap::Hash(map) => map.db.len() > BULKY_ELEMENTS,
+            Heap::Set(map) | Heap::Hash(map) => map.db.len() > BULKY_ELEMENTS,
         }
     }
 }
@@ -123,6 +139,7 @@ const BULKY_ELEMENTS: u64 = 64;
 pub enum Value<'a> {
     /// `TYPE` says `string`.
     Str(StrRef<'a>),
+    Set(SetRef<'a>),
     Hash(HashRef<'a>),
 }
 
@@ -134,6 +151,7 @@ impl<'a> Value<'a> {
             Stored::Packed { kind, bytes } => Value::of_small(kind, bytes),
             Stored::Heap(heap) => match heap {
                 Heap::Raw(raw) => Value::Str(StrRef::Bytes(raw.bytes())),
+                Heap::Set(map) => Value::Set(SetRef::large(map)),
                 Heap::Hash(map) => Value::Hash(HashRef::large(map)),
             },
         }
@@ -143,6 +161,7 @@ impl<'a> Value<'a> {
     pub fn of_small(kind: Kind, bytes: &'a [u8]) -> Value<'a> {
         match kind {
             Kind::Str => Value::Str(StrRef::Bytes(bytes)),
+            Kind::Set => Value::Set(SetRef::packed(bytes)),
             Kind::Hash => Value::Hash(HashRef::packed(bytes)),
         }
     }
@@ -152,6 +171,11 @@ impl<'a> Value<'a> {
         packed::is_sound(bytes)
             && match kind {
                 Kind::Str => false,
+                // The order of an intset's members trusts that they are integers.
+                Kind::Set if packed::encoding(bytes) == INTEGERS => {
+                    packed::items(bytes).all(|member| parse_i64(member).is_some())
+                }
+                Kind::Set => true,
                 Kind::Hash => packed::count(bytes).is_multiple_of(2),
             }
     }
@@ -160,6 +184,7 @@ impl<'a> Value<'a> {
     pub fn kind(&self) -> Kind {
         match self {
             Value::Str(_) => Kind::Str,
+            Value::Set(_) => Kind::Set,
             Value::Hash(_) => Kind::Hash,
         }
     }
@@ -177,6 +202,7 @@ pub(super) fn encoding(entry: &Entry) -> &'static str {
         Stored::Inline { bytes, grown } => inline_encoding(bytes, grown),
         Stored::Heap(Heap::Raw(_)) => "raw",
         Stored::Packed { kind, bytes } => encoding_name(kind, packed::encoding(bytes)),
+        Stored::Heap(Heap::Set(map)) => encoding_name(Kind::Set, map.encoding),
         Stored::Heap(Heap::Hash(map)) => encoding_name(Kind::Hash, map.encoding),
     }
 }
@@ -185,11 +211,14 @@ pub(super) fn encoding(entry: &Entry) -> &'static str {
 pub(super) const COMPACT: u8 = 0;
 /// The other one: a collection never goes back from it.
 pub(super) const CONVERTED: u8 = 1;
+/// A set of integers.
+pub(super) const INTEGERS: u8 = 2;
 
 fn encoding_name(kind: Kind, encoding: u8) -> &'static str {
     match (kind, encoding) {
-        (Kind::Hash, COMPACT) => "listpack",
-        (Kind::Hash, _) => "hashtable",
+        (Kind::Set, INTEGERS) => "intset",
+        (Kind::Hash | Kind::Set, COMPACT) => "listpack",
+        (Kind::Hash | Kind::Set, _) => "hashtable",
         (Kind::Str, _) => "raw",
     }
 }

@@ -107,6 +107,7 @@ fn describe(reply: &mut Writer<'_>, spec: &Spec) {
 
 /// First key, last key and step as COMMAND gave them before there were key specifications.
 fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64) {
+    let keys: Vec<&KeySpec> = keys.iter().filter(|keys| !keys.counted).collect();
     let Some(range) = keys.first() else { return (0, 0, 0) };
     let first = range.first as i64;
     let last =
@@ -130,9 +131,16 @@ fn describe_keys(reply: &mut Writer<'_>, keys: &KeySpec) {
     reply.bulk(b"find_keys");
     reply.map(2);
     reply.bulk(b"type");
-    reply.bulk(b"range");
+    reply.bulk(if keys.counted { b"keynum" } else { b"range" });
     reply.bulk(b"spec");
     reply.map(3);
+    if keys.counted {
+        for (name, number) in [(&b"keynumidx"[..], 0), (b"firstkey", 1), (b"keystep", keys.step as i64)] {
+            reply.bulk(name);
+            reply.int(number);
+        }
+        return;
+    }
     reply.bulk(b"lastkey");
     reply.int(keys.last as i64);
     reply.bulk(b"keystep");
@@ -241,6 +249,6 @@ fn keys_of<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static KeySpec)>, Ref
     if !spec.fits(words) {
         return Err(Refusal::err("Invalid number of arguments specified for command"));
     }
-    let places = spec.keys.iter().flat_map(|keys| keys.indices(words).map(move |index| (index, keys)));
+    let places = spec.keys.iter().flat_map(|keys| keys.indices(words, &|index| args.at(BEFORE + index)).map(move |index| (index, keys)));
     Ok(places.map(|(index, keys)| (args.at(BEFORE + index), keys)).collect())
 }

@@ -5,7 +5,7 @@ use crate::command::{Args, Cx, Outcome, Refusal};
 use crate::resp::Writer;
 
 pub const ROWS: &[Spec] = &[spec("lcs", -3, READONLY, Group::String, lcs)
-    .keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 1, step: 1 }])
+    .keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 1, step: 1, counted: false }])
     .doc("7.0.0", "Finds the longest common substring.")];
 
 /// What is asked for.

@@ -21,6 +21,7 @@ mod random;
 mod replication;
 mod scan;
 mod server;
+mod set;
 mod string;
 mod substring;
 mod transaction;
@@ -32,6 +33,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     lcs::ROWS,
     counter::ROWS,
     hash::ROWS,
+    set::ROWS,
     keys::ROWS,
     object::ROWS,
     scan::ROWS,

@@ -53,6 +53,7 @@ fn item(
         RecordValue::Small { kind, bytes } => small(key, deadline, Value::of_small(kind, bytes), encoder, out),
         RecordValue::Large { kind, space, .. } => {
             let shape = match kind {
+                Kind::Set => Shape::Set,
                 Kind::Hash => Shape::Hash,
                 Kind::Str => return Err("a large collection that is a string".into()),
             };
@@ -65,6 +66,10 @@ fn item(
 fn small(key: &[u8], deadline: Option<Millis>, value: Value<'_>, encoder: &mut Encoder, out: &mut Vec<u8>) {
     match value {
         Value::Str(_) => {}
+        Value::Set(set) => {
+            encoder.open(key, deadline, Shape::Set, set.len() as u64, out);
+            encoder.elements(out, |to| set.iter().for_each(|member| to.element(member)));
+        }
         Value::Hash(hash) => {
             encoder.open(key, deadline, Shape::Hash, hash.len() as u64, out);
             encoder.elements(out, |to| hash.iter().for_each(|(field, value)| to.pair(field, value)));
