@@ -2,12 +2,13 @@
 
 use crate::base::Millis;
 use crate::config::Settings;
-use crate::keyspace::{EntryRef, Key, Keyspace, Limits, SetForm, SetLimits, Value};
+use crate::keyspace::{End, EntryRef, Key, Keyspace, Limits, ListLimits, SetForm, SetLimits, Value};
 use crate::rdb;
 
 /// Up to when collections count as compact, by the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
+    pub list: ListLimits,
     pub set: SetLimits,
     pub hash: Limits,
 }
@@ -16,6 +17,7 @@ impl Sizes {
     pub fn of(settings: &Settings) -> Sizes {
         let limits = |entries: i64, bytes: u64| Limits { entries: entries as usize, bytes: bytes as usize };
         Sizes {
+            list: ListLimits::of(settings.list_max_listpack_size),
             set: SetLimits {
                 integers: settings.set_max_intset_entries as usize,
                 listpack: limits(settings.set_max_listpack_entries, settings.set_max_listpack_value as u64),
@@ -62,6 +64,13 @@ pub fn load_more(
     let mut db = keyspace.db_mut(db as usize);
     let twice = |what: &str| format!("the {} '{}' holds a {what} twice", value.type_name(), key.bytes.escape_ascii());
     match value {
+        rdb::Value::List(elements) => {
+            let mut list = db.list_or_new(key, sizes.list);
+            for element in elements {
+                list.expect(std::iter::once(&element[..]));
+                list.push(End::Right, element);
+            }
+        }
         rdb::Value::Set(members) => {
             let mut set = db.set_or_new(key, SetForm::Intset, sizes.set);
             for member in members {
@@ -87,6 +96,9 @@ pub fn load_more(
 pub fn dump(entry: EntryRef<'_>) -> Vec<u8> {
     match entry.value() {
         Value::Str(string) => rdb::dump_string(string.bytes(&mut Default::default())),
+        Value::List(list) => rdb::dump(rdb::Shape::List, list.len() as u64, |to| {
+            list.iter_from(0).for_each(|element| to.element(element));
+        }),
         Value::Set(set) => rdb::dump(rdb::Shape::Set, set.len() as u64, |to| {
             set.iter().for_each(|member| to.element(member));
         }),

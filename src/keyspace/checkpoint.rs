@@ -79,7 +79,7 @@ pub enum Slice {
 }
 
 /// What it counts to find that a page was set aside already: so that a slice over many of them is bounded too.
-const SKIP_COST: isize = 64;
+pub(super) const SKIP_COST: isize = 64;
 
 /// What all databases share.
 pub(super) struct Core {
@@ -142,9 +142,14 @@ impl Core {
     pub(super) fn set_aside(&mut self, space: u32, table: &mut Table) {
         let mut changes = Vec::new();
         self.serialise(space, table, &mut changes);
+        changes.into_iter().for_each(|change| self.put_aside(change));
+    }
+
+    /// A page as it was at the running checkpoint's begin.
+    pub(super) fn put_aside(&mut self, change: Change) {
         let running = self.running.as_mut().expect("only a running checkpoint leaves the other colour");
-        running.aside_bytes += changes.iter().map(Change::bytes).sum::<usize>();
-        running.aside.extend(changes);
+        running.aside_bytes += change.bytes();
+        running.aside.push_back(change);
     }
 
     fn serialise(&mut self, space: u32, table: &mut Table, out: &mut Vec<Change>) {

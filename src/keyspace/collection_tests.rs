@@ -12,6 +12,7 @@ enum Model {
     Str(Vec<u8>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     Set(BTreeSet<Vec<u8>>),
+    List(Vec<Vec<u8>>),
 }
 
 type Twin = Vec<BTreeMap<Vec<u8>, (Model, Option<Millis>)>>;
@@ -71,6 +72,39 @@ fn change_set(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut BTr
     }
 }
 
+fn change_list(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut Vec<Vec<u8>>) {
+    let many = if dice.one_in(20) { dice.below(3000) } else { dice.below(20) };
+    let (growing, everywhere, one_place) = (!dice.one_in(3), dice.one_in(3), dice.below(1000) as usize);
+    let mut list = db.list_or_new(key, ListLimits::of([-1, 8, 100][dice.below(3) as usize]));
+    for _ in 0..=many {
+        let element = value(dice);
+        let place = match dice.below(if everywhere { 6 } else { 3 }) {
+            0 => 0,
+            1 => model.len(),
+            2 => one_place.min(model.len()),
+            _ => dice.below(model.len() as u64 + 1) as usize,
+        };
+        if growing || model.len() < 2 {
+            list.expect(std::iter::once(&element[..]));
+            list.insert(place, &element);
+            model.insert(place, element);
+        } else if dice.one_in(5) {
+            let place = place.min(model.len() - 1);
+            list.set(place, &element);
+            model[place] = element;
+            list.settle(false);
+        } else {
+            let place = place.min(model.len() - 1);
+            let count = if dice.one_in(50) { dice.below(500) as usize } else { 1 };
+            let count = count.min(model.len() - place).min(model.len() - 1);
+            list.remove(place, count);
+            model.drain(place..place + count);
+            list.settle(true);
+        }
+        assert_eq!(list.get().len(), model.len());
+    }
+}
+
 fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
     let index = if dice.one_in(4) { dice.below(DATABASES as u64) as usize } else { 0 };
     let name = format!("key:{}", dice.below(keys)).into_bytes();
@@ -79,12 +113,14 @@ fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
     let (key, other_key) = (ks.key(&name), ks.key(&other));
     match dice.below(100) {
         0..50 => {
-            let new = match dice.below(2) {
+            let new = match dice.below(3) {
                 0 => Model::Hash(BTreeMap::new()),
+                1 => Model::List(Vec::new()),
                 _ => Model::Set(BTreeSet::new()),
             };
             let (held, _) = twin[index].entry(name.clone()).or_insert((new, None));
             match held {
+                Model::List(model) => change_list(dice, &mut ks.db_mut(index), key, model),
                 Model::Set(model) => change_set(dice, &mut ks.db_mut(index), key, model),
                 Model::Hash(model) => change_hash(dice, &mut ks.db_mut(index), key, model),
                 Model::Str(_) => {}
@@ -160,6 +196,14 @@ fn check(ks: &Keyspace, twin: &Twin) {
                     let numbers = set.iter().map(parse_i64).collect::<Option<Vec<_>>>();
                     let small = set.len() <= SET_LIMITS.integers;
                     assert!(set.form() != SetForm::Intset || small && numbers.is_some_and(|it| it.is_sorted()));
+                }
+                (Model::List(model), Value::List(list)) => {
+                    assert!(list.iter_from(0).eq(model.iter().map(Vec::as_slice)));
+                    assert!(list.iter_back().eq(model.iter().rev().map(Vec::as_slice)));
+                    for at in [0, 1, model.len() / 3, model.len() / 2, model.len() - 1, model.len()] {
+                        assert_eq!(list.get(at), model.get(at).map(Vec::as_slice));
+                        assert!(list.iter_from(at).take(5).eq(model.iter().skip(at).take(5).map(Vec::as_slice)));
+                    }
                 }
                 _ => panic!("another type"),
             }
@@ -251,6 +295,27 @@ fn writing_to_a_part_of_a_large_collection_rewrites_that_part() {
     assert_eq!(take(&mut ks), (0, 0));
     ks.db_mut(0).hash_or_new(key, LIMITS).set(b"field:77", b"new");
     assert_eq!(take(&mut ks).0, 1);
+}
+
+/// Labels are given out without end, wherever elements come in.
+#[test]
+fn a_list_grows_at_one_place() {
+    let (mut ks, _) = empty();
+    let key = ks.key(b"list");
+    let mut db = ks.db_mut(0);
+    let mut list = db.list_or_new(key, ListLimits::of(8));
+    let mut model = std::collections::VecDeque::new();
+    for i in 0..40_000u32 {
+        let element = format!("element {i}").into_bytes();
+        let place = if i < 100 { i as usize } else { 50 };
+        list.expect(std::iter::once(&element[..]));
+        list.insert(place, &element);
+        model.insert(place, element);
+    }
+    assert!(list.get().iter_from(0).eq(model.iter().map(Vec::as_slice)));
+    list.remove(10, 39_000);
+    model.drain(10..39_010);
+    assert!(list.get().iter_back().eq(model.iter().rev().map(Vec::as_slice)));
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn mix_value(digest: &mut Digest, entry: EntryRef<'_>) {
     mix(digest, &(value.kind() as u32).to_be_bytes());
     match value {
         Value::Str(string) => mix(digest, string.bytes(&mut Digits::default())),
+        Value::List(list) => list.iter_from(0).for_each(|element| mix(digest, element)),
         Value::Set(set) => set.iter().for_each(|member| xor(digest, member)),
         Value::Hash(hash) => {
             for (field, value) in hash.iter() {

@@ -5,11 +5,13 @@
 //! entries are inserted like new ones at the end, dirty. After loading, nothing else is dirty.
 
 use super::Keyspace;
+use super::chain::{Chain, Leaf, LeafPage};
 use super::checkpoint::{Core, Dropped, Manifest};
 use super::db::{Db, HOLE};
 use super::entry::{Entry, INLINE_BYTES_MAX, NewValue};
 use super::page::{PageError, PageReader, RecordValue};
 use super::map::Map;
+use super::nested::Nested;
 use super::table::{DEPTH_MAX, Mark, Table};
 use super::value::{Heap, Kind};
 use super::write::DbMut;
@@ -25,6 +27,8 @@ pub struct Loader {
     pages: Vec<(u64, u64)>,
     /// Which of `dbs` a space is.
     by_space: HashMap<u32, usize>,
+    /// Leaves of large lists, by their space.
+    leaves: HashMap<u32, Vec<Leaf>>,
     /// Keys of databases whose records name a large collection.
     claims: Vec<(usize, Vec<u8>)>,
     /// Entries of pages whose hashes are not ours, by database or collection.
@@ -54,11 +58,14 @@ impl Loader {
         }
         let pages = manifest.pages.iter().map(|&expected| (0, expected)).collect();
         let databases = dbs.len();
-        Ok(Loader { core, dbs, databases, pages, by_space, claims: Vec::new(), misfits: Vec::new() })
+        Ok(Loader { core, dbs, databases, pages, by_space, leaves: HashMap::new(), claims: Vec::new(), misfits: Vec::new() })
     }
 
     /// Adds a page. `blob` gives the bytes of a blob of the page's space.
     pub fn page(&mut self, bytes: &[u8], mut blob: impl FnMut(u32, u64) -> Option<Vec<u8>>) -> Result<(), PageError> {
+        if LeafPage::is_one(bytes) {
+            return self.leaf(&LeafPage::new(bytes)?);
+        }
         let mut page = PageReader::new(bytes)?;
         let index = self.index_of(page.space)?;
         let after = page.page.checked_add(1).ok_or(PageError::Number { at: 1 })?;
@@ -87,6 +94,7 @@ impl Loader {
                     self.claims.push((index, record.key.to_vec()));
                     let db = Db::hollow(space, hasher);
                     NewValue::Heap(Box::new(match kind {
+                        Kind::List => Heap::List(Box::new(Chain::hollow(space, encoding))),
                         Kind::Set => Heap::Set(Box::new(Map { db, encoding })),
                         Kind::Hash => Heap::Hash(Box::new(Map { db, encoding })),
                         Kind::Str => return Err(PageError::Nested { space }),
@@ -107,6 +115,16 @@ impl Loader {
                 Ok(())
             }
         }
+    }
+
+    /// Adds the page of a leaf.
+    fn leaf(&mut self, page: &LeafPage<'_>) -> Result<(), PageError> {
+        let next = page.space.checked_add(1).ok_or(PageError::Space(page.space))?;
+        let after = page.page.checked_add(1).ok_or(PageError::Number { at: 1 })?;
+        self.core.next_space = self.core.next_space.max(next);
+        self.core.next_page = self.core.next_page.max(after);
+        self.leaves.entry(page.space).or_default().push(Leaf::read(page)?);
+        Ok(())
     }
 
     /// A space that is no database's is a collection's, which a record names: before this page, or later.
@@ -158,7 +176,7 @@ impl Loader {
 
     /// The keyspace, when all pages are in: as many as the manifest counts, for all hashes of each space that has any.
     pub fn finish(self) -> Result<Keyspace, PageError> {
-        let Loader { mut core, mut dbs, databases, pages, misfits, claims, .. } = self;
+        let Loader { mut core, mut dbs, databases, pages, misfits, claims, mut leaves, .. } = self;
         for (db, (found, expected)) in dbs.iter().zip(pages).take(databases) {
             if found != expected {
                 return Err(PageError::Count { space: db.id, expected, found });
@@ -186,9 +204,9 @@ impl Loader {
         }
         let mut nested: HashMap<u32, Db> = dbs.drain(databases..).map(|db| (db.id, db)).collect();
         for (index, name) in claims {
-            dbs[index].claim(&core, &name, &mut nested)?;
+            dbs[index].claim(&core, &name, &mut nested, &mut leaves)?;
         }
-        if let Some(&space) = nested.keys().next() {
+        if let Some(&space) = nested.keys().chain(leaves.keys()).next() {
             return Err(PageError::Space(space));
         }
         Ok(Keyspace { core, dbs, garbage: Vec::new() })
@@ -197,13 +215,31 @@ impl Loader {
 
 impl Db {
     /// Gives a key the large collection that its record names.
-    fn claim(&mut self, core: &Core, name: &[u8], nested: &mut HashMap<u32, Db>) -> Result<(), PageError> {
+    fn claim(
+        &mut self,
+        core: &Core,
+        name: &[u8],
+        nested: &mut HashMap<u32, Db>,
+        leaves: &mut HashMap<u32, Vec<Leaf>>,
+    ) -> Result<(), PageError> {
         let place = self.find(self.hasher.key(name)).expect("it was loaded");
         let entry = self.tables.get_mut(place.table).entries.get_bucket_mut(place.bucket).expect("a full bucket");
-        let Some(Heap::Set(map) | Heap::Hash(map)) = entry.heap_mut() else { unreachable!("its record names a large collection") };
-        let space = map.db.id;
-        map.db = nested.remove(&space).filter(|db| !db.is_empty()).ok_or(PageError::Nested { space })?;
-        let is_dirty = !map.db.dirty.is_empty();
+        let (space, is_dirty) = match entry.heap_mut() {
+            Some(Heap::Set(map) | Heap::Hash(map)) => {
+                let space = map.db.id;
+                map.db = nested.remove(&space).filter(|db| !db.is_empty()).ok_or(PageError::Nested { space })?;
+                (space, !map.db.dirty.is_empty())
+            }
+            Some(Heap::List(chain)) => {
+                let space = chain.space();
+                let held = leaves.remove(&space).ok_or(PageError::Nested { space })?;
+                if !chain.load(held) {
+                    return Err(PageError::Nested { space });
+                }
+                (space, false)
+            }
+            _ => unreachable!("its record names a large collection"),
+        };
         self.nested_spaces.insert(space);
         if is_dirty {
             self.list_nested(place.table, core.mark);

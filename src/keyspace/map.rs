@@ -124,8 +124,17 @@ impl<'a, 'b> Held<'a, 'b> {
     pub(super) fn set_encoding(&mut self, encoding: u8) {
         self.db.edit(self.place, |entry| match entry.heap_mut() {
             Some(Heap::Set(map) | Heap::Hash(map)) => map.encoding = encoding,
+            Some(Heap::List(chain)) => chain.encoding = encoding,
             _ => unreachable!("the caller saw a large one"),
         });
+    }
+
+    /// Puts a small value in the place of a large collection.
+    pub(super) fn replace_large(&mut self, value: NewValue<'_>) {
+        self.db.change(self.place, |entry| {
+            entry.store(entry.deadline(), value);
+        });
+        self.find_again();
     }
 
     fn store(

@@ -33,12 +33,14 @@
 //!
 //! Tests: `cargo test --lib keyspace::`.
 
+mod chain;
 mod checkpoint;
 mod db;
 mod digest;
 mod entry;
 mod hash;
 mod hashes;
+mod lists;
 mod load;
 mod map;
 mod nested;
@@ -55,6 +57,7 @@ mod collection_tests;
 #[cfg(test)]
 mod tests;
 
+pub use chain::LeafPage;
 pub use checkpoint::{Change, Dropped, Manifest, Slice};
 pub use db::{Db, EntryRef};
 pub use digest::Digest;
@@ -62,6 +65,7 @@ pub use entry::KEY_BYTES_MAX;
 pub use hash::{Key, Seed};
 pub use hashes::{HashMut, HashRef};
 pub use map::Limits;
+pub use lists::{End, ListLimits, ListMut, ListRef};
 pub use load::Loader;
 pub use page::{PageError, PageReader, Record, RecordValue};
 pub use sets::{SetForm, SetLimits, SetMut, SetRef};

@@ -14,6 +14,7 @@
 
 use super::entry::{Entry, INLINE_BYTES_MAX, Stored};
 use super::table::{DEPTH_MAX, Table, prefix_mask};
+use super::nested::Nested;
 use super::string::Raw;
 use super::value::{Heap, Kind, Value};
 use crate::base::Millis;
@@ -146,6 +147,10 @@ pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mu
                 push_varint(&mut out, blob);
                 push_varint(&mut out, raw.bytes().len() as u64);
             }
+            Stored::Heap(Heap::List(chain)) => {
+                out.extend_from_slice(&[Kind::List as u8, chain.encoding]);
+                push_varint(&mut out, u64::from(chain.space()));
+            }
             Stored::Heap(heap @ (Heap::Set(map) | Heap::Hash(map))) => {
                 out.extend_from_slice(&[heap.kind() as u8, map.encoding]);
                 push_varint(&mut out, u64::from(map.db.space()));
@@ -155,7 +160,7 @@ pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mu
     out
 }
 
-fn push_varint(out: &mut Vec<u8>, mut number: u64) {
+pub(super) fn push_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -170,8 +175,7 @@ fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Reads a page record by record.
 pub struct PageReader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    from: Bytes<'a>,
     left: usize,
     /// The space that the page belongs to.
     pub space: u32,
@@ -210,20 +214,20 @@ pub enum RecordValue<'a> {
 impl<'a> PageReader<'a> {
     /// Reads the header.
     pub fn new(bytes: &'a [u8]) -> Result<Self, PageError> {
-        let mut page = PageReader { bytes, at: 0, left: 0, space: 0, page: 0, depth: 0, prefix: 0 };
-        match page.byte()? {
+        let mut page = PageReader { from: Bytes::new(bytes), left: 0, space: 0, page: 0, depth: 0, prefix: 0 };
+        match page.from.byte()? {
             VERSION => {}
             other => return Err(PageError::Version(other)),
         }
-        page.space = u32::try_from(page.varint()?).map_err(|_| PageError::Number { at: 1 })?;
-        page.page = page.varint()?;
-        page.depth = page.byte()?;
-        page.prefix = u32::from_le_bytes(page.array()?);
+        page.space = u32::try_from(page.from.varint()?).map_err(|_| PageError::Number { at: 1 })?;
+        page.page = page.from.varint()?;
+        page.depth = page.from.byte()?;
+        page.prefix = u32::from_le_bytes(page.from.array()?);
         if page.depth > DEPTH_MAX || page.prefix & !prefix_mask(page.depth) != 0 {
             return Err(PageError::Prefix { depth: page.depth, prefix: page.prefix });
         }
-        let count = page.varint()?;
-        if count > (bytes.len() - page.at) as u64 / RECORD_BYTES_MIN as u64 {
+        let count = page.from.varint()?;
+        if count > (bytes.len() - page.from.at) as u64 / RECORD_BYTES_MIN as u64 {
             return Err(PageError::Truncated { at: bytes.len() });
         }
         page.left = count as usize;
@@ -238,37 +242,37 @@ impl<'a> PageReader<'a> {
     /// The next record, `None` at the end.
     pub fn next_record(&mut self) -> Result<Option<Record<'a>>, PageError> {
         if self.left == 0 {
-            return match self.at == self.bytes.len() {
+            return match self.from.at == self.from.bytes.len() {
                 true => Ok(None),
-                false => Err(PageError::Trailing { at: self.at }),
+                false => Err(PageError::Trailing { at: self.from.at }),
             };
         }
         self.left -= 1;
-        let start = self.at;
-        let tag = self.byte()?;
+        let start = self.from.at;
+        let tag = self.from.byte()?;
         let deadline = match tag & WITH_DEADLINE {
             0 => None,
-            _ => Some(Millis(i64::from_le_bytes(self.array()?))),
+            _ => Some(Millis(i64::from_le_bytes(self.from.array()?))),
         };
-        let key = self.sized()?;
+        let key = self.from.sized()?;
         let value = match tag & !WITH_DEADLINE {
             INTEGER => {
-                let zigzag = self.varint()?;
+                let zigzag = self.from.varint()?;
                 RecordValue::Int((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
             }
-            BYTES => RecordValue::Bytes(self.sized()?),
-            BLOB => RecordValue::Blob { blob: self.varint()?, len: self.varint()? },
+            BYTES => RecordValue::Bytes(self.from.sized()?),
+            BLOB => RecordValue::Blob { blob: self.from.varint()?, len: self.from.varint()? },
             SMALL => {
-                let (kind, at) = (self.kind()?, self.at);
-                let bytes = self.sized()?;
+                let (kind, at) = (self.kind()?, self.from.at);
+                let bytes = self.from.sized()?;
                 if bytes.len() > INLINE_BYTES_MAX || !Value::is_sound(kind, bytes) {
                     return Err(PageError::Collection { at });
                 }
                 RecordValue::Small { kind, bytes }
             }
             LARGE => {
-                let (kind, encoding, at) = (self.kind()?, self.byte()?, self.at);
-                let space = u32::try_from(self.varint()?).map_err(|_| PageError::Number { at })?;
+                let (kind, encoding, at) = (self.kind()?, self.from.byte()?, self.from.at);
+                let space = u32::try_from(self.from.varint()?).map_err(|_| PageError::Number { at })?;
                 RecordValue::Large { kind, encoding, space }
             }
             _ => return Err(PageError::Tag { at: start, tag }),
@@ -277,9 +281,25 @@ impl<'a> PageReader<'a> {
     }
 
     fn kind(&mut self) -> Result<Kind, PageError> {
-        let at = self.at;
-        let byte = self.byte()?;
+        let at = self.from.at;
+        let byte = self.from.byte()?;
         Kind::of_byte(byte).ok_or(PageError::Tag { at, tag: byte })
+    }
+}
+
+/// A place in bytes of which any may be wrong.
+pub(super) struct Bytes<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bytes<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Bytes { bytes, at: 0 }
+    }
+
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], PageError> {
@@ -289,22 +309,22 @@ impl<'a> PageReader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], PageError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], PageError> {
         Ok(self.take(N)?.try_into().expect("the length asked for"))
     }
 
-    fn byte(&mut self) -> Result<u8, PageError> {
+    pub(super) fn byte(&mut self) -> Result<u8, PageError> {
         let [byte] = self.array()?;
         Ok(byte)
     }
 
-    fn sized(&mut self) -> Result<&'a [u8], PageError> {
+    pub(super) fn sized(&mut self) -> Result<&'a [u8], PageError> {
         let at = self.at;
         let len = usize::try_from(self.varint()?).map_err(|_| PageError::Number { at })?;
         self.take(len)
     }
 
-    fn varint(&mut self) -> Result<u64, PageError> {
+    pub(super) fn varint(&mut self) -> Result<u64, PageError> {
         let start = self.at;
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {

@@ -2,8 +2,10 @@
 //!
 //! A type adds a variant to [`Kind`], [`Heap`] and [`Value`], and a file of its own.
 
+use super::chain::Chain;
 use super::checkpoint::Core;
 use super::hashes::HashRef;
+use super::lists::ListRef;
 use super::map::Map;
 use super::nested::Nested;
 use super::packed;
@@ -17,6 +19,7 @@ use crate::keyspace::entry::{Entry, Stored};
 #[repr(u8)]
 pub enum Kind {
     Str = 0,
+    List = 1,
     Set = 2,
     Hash = 4,
 }
@@ -25,6 +28,7 @@ impl Kind {
     /// Of the flags of an entry; no other bits are ever written there.
     pub(super) fn of_bits(bits: u32) -> Kind {
         match bits {
+            1 => Kind::List,
             2 => Kind::Set,
             4 => Kind::Hash,
             _ => Kind::Str,
@@ -34,6 +38,7 @@ impl Kind {
     /// Of a byte in a page.
     pub(super) fn of_byte(byte: u8) -> Option<Kind> {
         match byte {
+            1 => Some(Kind::List),
             2 => Some(Kind::Set),
             4 => Some(Kind::Hash),
             _ => None,
@@ -44,6 +49,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Str => "string",
+            Kind::List => "list",
             Kind::Set => "set",
             Kind::Hash => "hash",
         }
@@ -53,6 +59,7 @@ impl Kind {
 /// A value that has a box of its own.
 pub(super) enum Heap {
     Raw(Raw),
+    List(Box<Chain>),
     Set(Box<Map>),
     Hash(Box<Map>),
 }
@@ -69,6 +76,7 @@ impl Heap {
     pub(super) fn kind(&self) -> Kind {
         match self {
             Heap::Raw(_) => Kind::Str,
+            Heap::List(_) => Kind::List,
             Heap::Set(_) => Kind::Set,
             Heap::Hash(_) => Kind::Hash,
         }
@@ -92,6 +100,7 @@ impl Heap {
     pub(super) fn nested(&self) -> Option<&dyn Nested> {
         match self {
             Heap::Raw(_) => None,
+            Heap::List(chain) => Some(&**chain),
             Heap::Set(map) | Heap::Hash(map) => Some(&map.db),
         }
     }
@@ -99,6 +108,7 @@ impl Heap {
     pub(super) fn nested_mut(&mut self) -> Option<&mut dyn Nested> {
         match self {
             Heap::Raw(_) => None,
+            Heap::List(chain) => Some(&mut **chain),
             Heap::Set(map) | Heap::Hash(map) => Some(&mut map.db),
         }
     }
@@ -107,6 +117,7 @@ impl Heap {
     pub(super) fn duplicate(&self, core: &mut Core) -> Heap {
         match self {
             Heap::Raw(raw) => Heap::of_text(raw.bytes().to_vec()),
+            Heap::List(chain) => Heap::List(Box::new(chain.duplicate(core))),
             Heap::Set(map) => Heap::Set(Box::new(map.duplicate(core))),
             Heap::Hash(map) => Heap::Hash(Box::new(map.duplicate(core))),
         }
@@ -116,6 +127,7 @@ impl Heap {
     pub(super) fn memory(&self) -> usize {
         match self {
             Heap::Raw(raw) => raw.memory(),
+            Heap::List(chain) => chain.memory(),
             Heap::Set(map) | Heap::Hash(map) => map.memory(),
         }
     }
@@ -124,6 +136,7 @@ impl Heap {
     pub(super) fn is_bulky(&self) -> bool {
         match self {
             Heap::Raw(raw) => raw.memory() > BULKY_BYTES,
+            Heap::List(chain) => chain.len() > BULKY_ELEMENTS,
             Heap::Set(map) | Heap::Hash(map) => map.db.len() > BULKY_ELEMENTS,
         }
     }
@@ -139,6 +152,7 @@ const BULKY_ELEMENTS: u64 = 64;
 pub enum Value<'a> {
     /// `TYPE` says `string`.
     Str(StrRef<'a>),
+    List(ListRef<'a>),
     Set(SetRef<'a>),
     Hash(HashRef<'a>),
 }
@@ -151,6 +165,7 @@ impl<'a> Value<'a> {
             Stored::Packed { kind, bytes } => Value::of_small(kind, bytes),
             Stored::Heap(heap) => match heap {
                 Heap::Raw(raw) => Value::Str(StrRef::Bytes(raw.bytes())),
+                Heap::List(chain) => Value::List(ListRef::large(chain)),
                 Heap::Set(map) => Value::Set(SetRef::large(map)),
                 Heap::Hash(map) => Value::Hash(HashRef::large(map)),
             },
@@ -161,6 +176,7 @@ impl<'a> Value<'a> {
     pub fn of_small(kind: Kind, bytes: &'a [u8]) -> Value<'a> {
         match kind {
             Kind::Str => Value::Str(StrRef::Bytes(bytes)),
+            Kind::List => Value::List(ListRef::packed(bytes)),
             Kind::Set => Value::Set(SetRef::packed(bytes)),
             Kind::Hash => Value::Hash(HashRef::packed(bytes)),
         }
@@ -175,7 +191,7 @@ impl<'a> Value<'a> {
                 Kind::Set if packed::encoding(bytes) == INTEGERS => {
                     packed::items(bytes).all(|member| parse_i64(member).is_some())
                 }
-                Kind::Set => true,
+                Kind::List | Kind::Set => true,
                 Kind::Hash => packed::count(bytes).is_multiple_of(2),
             }
     }
@@ -184,6 +200,7 @@ impl<'a> Value<'a> {
     pub fn kind(&self) -> Kind {
         match self {
             Value::Str(_) => Kind::Str,
+            Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
             Value::Hash(_) => Kind::Hash,
         }
@@ -202,6 +219,7 @@ pub(super) fn encoding(entry: &Entry) -> &'static str {
         Stored::Inline { bytes, grown } => inline_encoding(bytes, grown),
         Stored::Heap(Heap::Raw(_)) => "raw",
         Stored::Packed { kind, bytes } => encoding_name(kind, packed::encoding(bytes)),
+        Stored::Heap(Heap::List(chain)) => encoding_name(Kind::List, chain.encoding),
         Stored::Heap(Heap::Set(map)) => encoding_name(Kind::Set, map.encoding),
         Stored::Heap(Heap::Hash(map)) => encoding_name(Kind::Hash, map.encoding),
     }
@@ -217,8 +235,9 @@ pub(super) const INTEGERS: u8 = 2;
 fn encoding_name(kind: Kind, encoding: u8) -> &'static str {
     match (kind, encoding) {
         (Kind::Set, INTEGERS) => "intset",
-        (Kind::Hash | Kind::Set, COMPACT) => "listpack",
-        (Kind::Hash | Kind::Set, _) => "hashtable",
+        (Kind::List, CONVERTED) => "quicklist",
+        (Kind::Hash | Kind::Set | Kind::List, COMPACT) => "listpack",
+        (Kind::Hash | Kind::Set | Kind::List, _) => "hashtable",
         (Kind::Str, _) => "raw",
     }
 }

@@ -197,7 +197,7 @@ impl<'a> DbMut<'a> {
     }
 
     /// Changes an entry's value (and deadline).
-    fn change<R>(&mut self, place: Place, change: impl FnOnce(&mut Entry) -> R) -> R {
+    pub(super) fn change<R>(&mut self, place: Place, change: impl FnOnce(&mut Entry) -> R) -> R {
         self.touch(place.table);
         let table = self.db.tables.get_mut(place.table);
         let entry = table.entries.get_bucket_mut(place.bucket).expect("a place names a full bucket");

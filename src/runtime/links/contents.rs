@@ -2,7 +2,7 @@
 //! is in memory.
 
 use crate::base::Millis;
-use crate::keyspace::{Kind, Manifest, PageReader, Record, RecordValue, Value};
+use crate::keyspace::{Kind, LeafPage, Manifest, PageReader, Record, RecordValue, Value};
 use crate::rdb::{Elements, Encoder, Shape};
 use crate::store::Image;
 use std::collections::BTreeMap;
@@ -53,6 +53,7 @@ fn item(
         RecordValue::Small { kind, bytes } => small(key, deadline, Value::of_small(kind, bytes), encoder, out),
         RecordValue::Large { kind, space, .. } => {
             let shape = match kind {
+                Kind::List => return chain(image, space, record, encoder, out, sink),
                 Kind::Set => Shape::Set,
                 Kind::Hash => Shape::Hash,
                 Kind::Str => return Err("a large collection that is a string".into()),
@@ -66,6 +67,10 @@ fn item(
 fn small(key: &[u8], deadline: Option<Millis>, value: Value<'_>, encoder: &mut Encoder, out: &mut Vec<u8>) {
     match value {
         Value::Str(_) => {}
+        Value::List(list) => {
+            encoder.open(key, deadline, Shape::List, list.len() as u64, out);
+            encoder.elements(out, |to| list.iter_from(0).for_each(|element| to.element(element)));
+        }
         Value::Set(set) => {
             encoder.open(key, deadline, Shape::Set, set.len() as u64, out);
             encoder.elements(out, |to| set.iter().for_each(|member| to.element(member)));
@@ -110,6 +115,36 @@ fn by_hash(
             encoder.elements(out, |to| element(shape, record.key, value, to));
             sink(out)?;
         }
+    }
+    Ok(())
+}
+
+/// A large list: its leaves in the order of their labels.
+fn chain(
+    image: &Image<'_>,
+    space: u32,
+    record: &Record<'_>,
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+    sink: Sink<'_>,
+) -> Result<(), String> {
+    let (mut leaves, mut elements) = (Vec::new(), 0);
+    for page in image.pages_of(space) {
+        let (_, bytes) = page.map_err(text)?;
+        let leaf = LeafPage::new(&bytes).map_err(text)?;
+        leaves.push((leaf.label, leaf.page));
+        elements += leaf.elements;
+    }
+    leaves.sort_unstable();
+    encoder.open(record.key, record.deadline, Shape::List, elements, out);
+    for (_, page) in leaves {
+        let bytes = image.page(space, page).map_err(text)?;
+        let bytes = bytes.ok_or_else(|| format!("page {page} of space {space} is missing"))?;
+        let leaf = LeafPage::new(&bytes).map_err(text)?;
+        let mut read = Ok(());
+        encoder.elements(out, |to| read = leaf.each(|element| to.element(element)));
+        read.map_err(text)?;
+        sink(out)?;
     }
     Ok(())
 }

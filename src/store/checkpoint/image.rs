@@ -26,6 +26,12 @@ impl Image<'_> {
         pieces.map(|(&id, piece)| Ok((id.1, read_page(self.pages, id, piece)?)))
     }
 
+    /// One page of a space; `None` if the checkpoint has none of that number.
+    pub fn page(&self, space: u32, page: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let id = (space, page);
+        self.contents.pages.get(&id).map(|piece| read_page(self.pages, id, piece)).transpose()
+    }
+
     /// One blob of a space; `None` if the checkpoint has none of that number.
     pub fn blob(&self, space: u32, blob: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let id = (space, blob);

@@ -1,0 +1,678 @@
+//! A large list: leaves of some KiB in a row, each a checkpoint page of its own.
+//!
+//! ```text
+//! Chain ── groups (<= 128 leaves, with the number of their elements) ── leaf: label, page, mark, elements
+//! leaf     elements one behind the other: varint length, bytes, length of both once more, to be read backward
+//! page     u8 version (2), varint space, varint page, u128 LE label, varint number of elements, elements
+//! ```
+//! An index is found by adding up groups, then leaves, then walking one leaf: for a million elements some 25 + 128 + 200
+//! short steps. Labels rise along the chain, so that pages need no other order: a leaf between two others takes the middle
+//! of their labels, and only where there is none left do all leaves get new ones.
+
+use super::checkpoint::{Change, Core, Dropped};
+use super::nested::Nested;
+use super::page::{self, PageError};
+use super::table::Mark;
+use std::mem;
+
+pub(super) const LEAF_VERSION: u8 = 2;
+/// A leaf that would grow beyond this splits, or a new one begins, unless it has one element only.
+const LEAF_BYTES: usize = 4096;
+const GROUP_LEAVES_MAX: usize = 128;
+/// Between the labels of leaves that were put behind each other.
+const STRIDE: u128 = 1 << 64;
+const MIDDLE: u128 = 1 << 127;
+
+/// Some elements.
+pub(super) struct Leaf {
+    /// The elements lie behind `start`; what is before it was popped, or is room.
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+    page: u64,
+    label: u128,
+    mark: Mark,
+}
+
+/// Appends an element.
+fn push_element(out: &mut Vec<u8>, element: &[u8]) {
+    let before = out.len();
+    page::push_varint(out, element.len() as u64);
+    out.extend_from_slice(element);
+    let total = (out.len() - before) as u64;
+    let groups = (64 - total.leading_zeros() as usize).div_ceil(7).max(1);
+    for group in (0..groups).rev() {
+        let more = if group + 1 < groups { 0x80 } else { 0 };
+        out.push((total >> (7 * group)) as u8 & 0x7f | more);
+    }
+}
+
+/// The element at a place, and the place behind it.
+#[inline]
+fn element_at(bytes: &[u8], at: usize) -> (&[u8], usize) {
+    let (mut len, mut shift, mut start) = (0, 0, at);
+    loop {
+        let byte = bytes[start];
+        start += 1;
+        len |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    let total = (start - at + len) as u64;
+    let back = (64 - total.leading_zeros() as usize).div_ceil(7).max(1);
+    (&bytes[start..start + len], start + len + back)
+}
+
+/// Where the element begins that ends at a place.
+#[inline]
+fn element_before(bytes: &[u8], end: usize) -> usize {
+    let (mut total, mut shift, mut at) = (0, 0, end);
+    loop {
+        at -= 1;
+        total |= usize::from(bytes[at] & 0x7f) << shift;
+        shift += 7;
+        if bytes[at] < 0x80 {
+            return at - total;
+        }
+    }
+}
+
+impl Leaf {
+    fn new(page: u64, label: u128) -> Leaf {
+        Leaf { bytes: Vec::new(), start: 0, len: 0, page, label, mark: Mark::Clean }
+    }
+
+    fn used(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// The place of an element; that of the end for `len`.
+    fn place(&self, index: usize) -> usize {
+        if index <= self.len / 2 {
+            (0..index).fold(self.start, |at, _| element_at(&self.bytes, at).1)
+        } else {
+            (index..self.len).fold(self.bytes.len(), |end, _| element_before(&self.bytes, end))
+        }
+    }
+
+    fn insert(&mut self, index: usize, element: &[u8]) {
+        if index == self.len {
+            push_element(&mut self.bytes, element);
+        } else {
+            let mut new = Vec::with_capacity(element.len() + 12);
+            push_element(&mut new, element);
+            if index == 0 {
+                if self.start < new.len() {
+                    // Room in front of as much again, so that pushing there is cheap.
+                    let room = new.len() + self.used().min(LEAF_BYTES) / 2;
+                    self.bytes.splice(..self.start, std::iter::repeat_n(0, room));
+                    self.start = room;
+                }
+                self.start -= new.len();
+                self.bytes[self.start..self.start + new.len()].copy_from_slice(&new);
+            } else {
+                let at = self.place(index);
+                self.bytes.splice(at..at, new);
+            }
+        }
+        self.len += 1;
+    }
+
+    /// Takes elements out.
+    fn remove(&mut self, from: usize, count: usize) {
+        let (start, end) = (self.place(from), self.place(from + count));
+        if from == 0 {
+            self.start = end;
+            if self.start > LEAF_BYTES.max(self.used()) {
+                self.bytes.drain(..self.start);
+                self.start = 0;
+            }
+        } else {
+            self.bytes.drain(start..end);
+        }
+        self.len -= count;
+    }
+
+    fn replace(&mut self, index: usize, element: &[u8]) {
+        let start = self.place(index);
+        let end = element_at(&self.bytes, start).1;
+        let mut new = Vec::with_capacity(element.len() + 12);
+        push_element(&mut new, element);
+        self.bytes.splice(start..end, new);
+    }
+
+    fn write(&self, space: u32) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.used() + 40);
+        out.push(LEAF_VERSION);
+        page::push_varint(&mut out, u64::from(space));
+        page::push_varint(&mut out, self.page);
+        out.extend_from_slice(&self.label.to_le_bytes());
+        page::push_varint(&mut out, self.len as u64);
+        out.extend_from_slice(&self.bytes[self.start..]);
+        out
+    }
+
+    /// Of a page, which is read or refused.
+    pub(super) fn read(page: &LeafPage<'_>) -> Result<Leaf, PageError> {
+        let (bytes, broken) = (page.bytes, PageError::Collection { at: 0 });
+        let (mut at, mut len) = (0, 0);
+        while at < bytes.len() {
+            let mut rest = page::Bytes::new(&bytes[at..]);
+            let element = rest.sized()?;
+            let mut expected = Vec::with_capacity(element.len() + 12);
+            push_element(&mut expected, element);
+            if !bytes[at..].starts_with(&expected) {
+                return Err(broken);
+            }
+            at += expected.len();
+            len += 1;
+        }
+        if len == 0 || len as u64 != page.elements {
+            return Err(broken);
+        }
+        Ok(Leaf { bytes: bytes.to_vec(), start: 0, len, page: page.page, label: page.label, mark: Mark::Clean })
+    }
+
+    pub(super) fn label(&self) -> u128 {
+        self.label
+    }
+
+    fn elements(&self) -> impl Iterator<Item = &[u8]> {
+        let mut at = self.start;
+        std::iter::from_fn(move || {
+            if at == self.bytes.len() {
+                return None;
+            }
+            let (element, next) = element_at(&self.bytes, at);
+            at = next;
+            Some(element)
+        })
+    }
+
+    fn elements_back(&self) -> impl Iterator<Item = &[u8]> {
+        let mut end = self.bytes.len();
+        std::iter::from_fn(move || {
+            if end == self.start {
+                return None;
+            }
+            end = element_before(&self.bytes, end);
+            Some(element_at(&self.bytes, end).0)
+        })
+    }
+}
+
+/// The page of a leaf, for whoever needs no keyspace.
+pub struct LeafPage<'a> {
+    /// The space that it belongs to.
+    pub space: u32,
+    /// Its number.
+    pub page: u64,
+    /// Where it stands among the leaves of its list.
+    pub label: u128,
+    /// How many elements it says to have.
+    pub elements: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> LeafPage<'a> {
+    /// Whether a page is one of these.
+    pub fn is_one(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&LEAF_VERSION)
+    }
+
+    /// Reads the header.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, PageError> {
+        let mut reader = page::Bytes::new(bytes);
+        match reader.byte()? {
+            LEAF_VERSION => {}
+            other => return Err(PageError::Version(other)),
+        }
+        let space = u32::try_from(reader.varint()?).map_err(|_| PageError::Number { at: 1 })?;
+        let page = reader.varint()?;
+        let label = u128::from_le_bytes(reader.array()?);
+        let elements = reader.varint()?;
+        Ok(LeafPage { space, page, label, elements, bytes: reader.rest() })
+    }
+
+    /// The elements in their order, each read or refused.
+    pub fn each(&self, mut element: impl FnMut(&[u8])) -> Result<(), PageError> {
+        Leaf::read(self)?.elements().for_each(&mut element);
+        Ok(())
+    }
+}
+
+struct Group {
+    len: u64,
+    leaves: Vec<Leaf>,
+}
+
+/// See the module.
+pub(super) struct Chain {
+    groups: Vec<Group>,
+    len: u64,
+    space: u32,
+    pub(super) encoding: u8,
+    /// Labels of leaves that changed since the last checkpoint began, and of those that the running one takes.
+    dirty: Vec<u128>,
+    pending: Vec<u128>,
+    taken: usize,
+    round: u64,
+    stored: bool,
+}
+
+/// A leaf's place.
+#[derive(Clone, Copy)]
+struct At {
+    group: usize,
+    leaf: usize,
+}
+
+impl Chain {
+    pub(super) fn new(core: &mut Core, encoding: u8) -> Chain {
+        let space = core.new_space();
+        Chain { round: core.round, ..Chain::hollow(space, encoding) }
+    }
+
+    pub(super) fn hollow(space: u32, encoding: u8) -> Chain {
+        Chain {
+            groups: Vec::new(),
+            len: 0,
+            space,
+            encoding,
+            dirty: Vec::new(),
+            pending: Vec::new(),
+            taken: 0,
+            round: 0,
+            stored: false,
+        }
+    }
+
+    /// Puts the leaves in that its pages held.
+    pub(super) fn load(&mut self, mut leaves: Vec<Leaf>) -> bool {
+        leaves.sort_unstable_by_key(|leaf| leaf.label);
+        let distinct = leaves.windows(2).all(|two| two[0].label < two[1].label);
+        self.len = leaves.iter().map(|leaf| leaf.len as u64).sum();
+        self.stored = true;
+        let mut leaves = leaves.into_iter().peekable();
+        while leaves.peek().is_some() {
+            let leaves: Vec<Leaf> = leaves.by_ref().take(GROUP_LEAVES_MAX * 3 / 4).collect();
+            self.groups.push(Group { len: leaves.iter().map(|leaf| leaf.len as u64).sum(), leaves });
+        }
+        distinct && self.len > 0
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let leaves = self.groups.iter().flat_map(|group| &group.leaves);
+        size_of::<Chain>() + leaves.map(|leaf| size_of::<Leaf>() + leaf.bytes.capacity()).sum::<usize>()
+    }
+
+    /// Bytes of all elements, about, as soon as they are more than `enough`.
+    pub(super) fn bytes(&self, enough: usize) -> usize {
+        let mut sum = 0;
+        for leaf in self.groups.iter().flat_map(|group| &group.leaves) {
+            sum += leaf.used();
+            if sum > enough {
+                break;
+            }
+        }
+        sum
+    }
+
+    /// The leaf of an element and its index in there.
+    fn locate(&self, index: u64) -> (At, usize) {
+        debug_assert!(index < self.len);
+        let (mut group, mut left) = (0, index);
+        if index >= self.len / 2 {
+            let mut before = self.len;
+            group = self.groups.len();
+            while before > index {
+                group -= 1;
+                before -= self.groups[group].len;
+            }
+            left = index - before;
+        } else {
+            while left >= self.groups[group].len {
+                left -= self.groups[group].len;
+                group += 1;
+            }
+        }
+        let (held, mut left) = (&self.groups[group], left as usize);
+        let mut leaf = 0;
+        if left as u64 >= held.len / 2 {
+            let mut before = held.len as usize;
+            leaf = held.leaves.len();
+            while before > left {
+                leaf -= 1;
+                before -= held.leaves[leaf].len;
+            }
+            left -= before;
+        } else {
+            while left >= held.leaves[leaf].len {
+                left -= held.leaves[leaf].len;
+                leaf += 1;
+            }
+        }
+        (At { group, leaf }, left)
+    }
+
+    fn leaf(&self, at: At) -> &Leaf {
+        &self.groups[at.group].leaves[at.leaf]
+    }
+
+    pub(super) fn get(&self, index: u64) -> &[u8] {
+        let (at, index) = self.locate(index);
+        let leaf = self.leaf(at);
+        element_at(&leaf.bytes, leaf.place(index)).0
+    }
+
+    /// The elements from an index on.
+    pub(super) fn iter_from(&self, index: u64) -> impl Iterator<Item = &[u8]> {
+        let start = (index < self.len).then(|| self.locate(index));
+        let (group, leaf, skipped) = start.map_or((self.groups.len(), 0, 0), |(at, index)| (at.group, at.leaf, index));
+        let first = self.groups.get(group).map_or(&[][..], |held| &held.leaves[leaf..]);
+        let rest = self.groups.get(group + 1..).unwrap_or_default();
+        first.iter().chain(rest.iter().flat_map(|group| &group.leaves)).flat_map(Leaf::elements).skip(skipped)
+    }
+
+    /// All elements from the last one on.
+    pub(super) fn iter_back(&self) -> impl Iterator<Item = &[u8]> {
+        let leaves = self.groups.iter().rev().flat_map(|group| group.leaves.iter().rev());
+        leaves.flat_map(Leaf::elements_back)
+    }
+
+    /// Before any change of a leaf: hands its page to a running checkpoint that has yet to take it, and marks it.
+    fn touch(&mut self, core: &mut Core, at: At) {
+        let leaf = &mut self.groups[at.group].leaves[at.leaf];
+        if leaf.mark == core.mark {
+            return;
+        }
+        if leaf.mark != Mark::Clean {
+            core.put_aside(Change::Page { space: self.space, page: leaf.page, bytes: leaf.write(self.space) });
+        }
+        leaf.mark = core.mark;
+        let label = leaf.label;
+        self.rotate(core.round);
+        self.dirty.push(label);
+    }
+
+    pub(super) fn insert(&mut self, core: &mut Core, index: u64, element: &[u8]) {
+        let wanted = element.len() + 12;
+        let (at, place) = match index {
+            _ if self.len == 0 => (self.add_leaf(core, At { group: 0, leaf: 0 }), 0),
+            0 => (At { group: 0, leaf: 0 }, 0),
+            index if index == self.len => {
+                let group = self.groups.len() - 1;
+                let at = At { group, leaf: self.groups[group].leaves.len() - 1 };
+                (at, self.leaf(at).len)
+            }
+            index => self.locate(index),
+        };
+        let has_room = |leaf: &Leaf| leaf.len == 0 || leaf.used() + wanted <= LEAF_BYTES;
+        if has_room(self.leaf(at)) {
+            return self.put(core, at, place, element);
+        }
+        let len = self.leaf(at).len;
+        let behind = match place {
+            0 => at,
+            _ if place == len => At { leaf: at.leaf + 1, ..at },
+            // In the middle: the rest moves into a leaf of its own.
+            _ => self.split(core, at, place),
+        };
+        if let Some(before) = self.before(behind)
+            && has_room(self.leaf(before))
+        {
+            return self.put(core, before, self.leaf(before).len, element);
+        }
+        if place != len && has_room(self.leaf(behind)) {
+            return self.put(core, behind, 0, element);
+        }
+        let own = self.add_leaf(core, behind);
+        self.put(core, own, 0, element);
+    }
+
+    fn before(&self, at: At) -> Option<At> {
+        match at.leaf {
+            0 => {
+                let group = at.group.checked_sub(1)?;
+                Some(At { group, leaf: self.groups[group].leaves.len() - 1 })
+            }
+            leaf => Some(At { leaf: leaf - 1, ..at }),
+        }
+    }
+
+    fn put(&mut self, core: &mut Core, at: At, place: usize, element: &[u8]) {
+        self.touch(core, at);
+        let group = &mut self.groups[at.group];
+        group.leaves[at.leaf].insert(place, element);
+        group.len += 1;
+        self.len += 1;
+    }
+
+    /// Makes an empty leaf in front of that at a place (or behind the last one of a group); gives where it is now.
+    fn add_leaf(&mut self, core: &mut Core, at: At) -> At {
+        if self.groups.is_empty() {
+            self.groups.push(Group { len: 0, leaves: Vec::new() });
+        }
+        let label = match self.label_at(at) {
+            Some(label) => label,
+            None => {
+                self.relabel(core);
+                self.label_at(at).expect("labels are far apart now")
+            }
+        };
+        let leaf = Leaf::new(core.new_page(), label);
+        let groups = self.groups.len();
+        let group = &mut self.groups[at.group];
+        let at_end = at.group + 1 == groups && at.leaf == group.leaves.len();
+        let at = if group.leaves.len() < GROUP_LEAVES_MAX {
+            group.leaves.insert(at.leaf, leaf);
+            at
+        } else if at_end {
+            self.groups.push(Group { len: 0, leaves: vec![leaf] });
+            At { group: at.group + 1, leaf: 0 }
+        } else {
+            let moved = group.leaves.split_off(GROUP_LEAVES_MAX / 2);
+            let len = moved.iter().map(|leaf| leaf.len as u64).sum();
+            group.len -= len;
+            self.groups.insert(at.group + 1, Group { len, leaves: moved });
+            let at = match at.leaf > GROUP_LEAVES_MAX / 2 {
+                true => At { group: at.group + 1, leaf: at.leaf - GROUP_LEAVES_MAX / 2 },
+                false => at,
+            };
+            self.groups[at.group].leaves.insert(at.leaf, leaf);
+            at
+        };
+        self.touch(core, at);
+        at
+    }
+
+    /// A label for a leaf in front of that at a place; `None` where none is left.
+    fn label_at(&self, at: At) -> Option<u128> {
+        let before = match at.leaf {
+            0 => at.group.checked_sub(1).and_then(|group| self.groups[group].leaves.last()),
+            leaf => self.groups[at.group].leaves.get(leaf - 1),
+        };
+        let here = self.groups[at.group].leaves.get(at.leaf);
+        let here = here.or_else(|| self.groups.get(at.group + 1).and_then(|group| group.leaves.first()));
+        match (before.map(Leaf::label), here.map(Leaf::label)) {
+            (None, None) => Some(MIDDLE),
+            (Some(before), None) => before.checked_add(STRIDE),
+            (None, Some(here)) => here.checked_sub(STRIDE),
+            (Some(before), Some(here)) => {
+                let middle = before + (here - before) / 2;
+                (middle > before).then_some(middle)
+            }
+        }
+    }
+
+    /// Labels far apart for all leaves. It rewrites all pages, and comes after some thousand inserts at one place.
+    fn relabel(&mut self, core: &mut Core) {
+        for group in 0..self.groups.len() {
+            for leaf in 0..self.groups[group].leaves.len() {
+                self.touch(core, At { group, leaf });
+            }
+        }
+        let count: usize = self.groups.iter().map(|group| group.leaves.len()).sum();
+        let mut label = MIDDLE - count as u128 / 2 * STRIDE;
+        self.rotate(core.round);
+        self.dirty.clear();
+        // All of them were handed over or set aside.
+        (self.pending, self.taken) = (Vec::new(), 0);
+        for leaf in self.groups.iter_mut().flat_map(|group| &mut group.leaves) {
+            leaf.label = label;
+            self.dirty.push(label);
+            label += STRIDE;
+        }
+    }
+
+    /// Moves what a leaf holds from an element on into a new leaf behind it; gives the new one's place.
+    fn split(&mut self, core: &mut Core, at: At, place: usize) -> At {
+        self.touch(core, at);
+        let leaf = &mut self.groups[at.group].leaves[at.leaf];
+        let byte = leaf.place(place);
+        let bytes = leaf.bytes.split_off(byte);
+        let moved = leaf.len - place;
+        leaf.len = place;
+        self.groups[at.group].len -= moved as u64;
+        let behind = self.add_leaf(core, At { leaf: at.leaf + 1, ..at });
+        let group = &mut self.groups[behind.group];
+        (group.leaves[behind.leaf].bytes, group.leaves[behind.leaf].len) = (bytes, moved);
+        group.len += moved as u64;
+        behind
+    }
+
+    pub(super) fn set(&mut self, core: &mut Core, index: u64, element: &[u8]) {
+        let (at, place) = self.locate(index);
+        let leaf = self.leaf(at);
+        let held = element_at(&leaf.bytes, leaf.place(place)).0.len();
+        if leaf.len > 1 && leaf.used() - held + element.len() + 12 > LEAF_BYTES {
+            self.remove(core, index, 1);
+            return self.insert(core, index, element);
+        }
+        self.touch(core, at);
+        self.groups[at.group].leaves[at.leaf].replace(place, element);
+    }
+
+    /// Takes elements out, from an index on.
+    pub(super) fn remove(&mut self, core: &mut Core, index: u64, count: u64) {
+        let mut left = count;
+        while left > 0 {
+            let (at, place) = self.locate(index);
+            let here = (self.leaf(at).len - place).min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.touch(core, at);
+            let group = &mut self.groups[at.group];
+            if here == group.leaves[at.leaf].len {
+                let gone = group.leaves.remove(at.leaf);
+                core.drops.push(Dropped::Page { space: self.space, page: gone.page });
+            } else {
+                group.leaves[at.leaf].remove(place, here);
+            }
+            group.len -= here as u64;
+            self.len -= here as u64;
+            left -= here as u64;
+            if group.leaves.is_empty() {
+                self.groups.remove(at.group);
+            } else if left == 0 {
+                self.merge(core, at);
+            }
+        }
+    }
+
+    /// Joins a leaf that has become nearly empty with the one behind it, within the group.
+    fn merge(&mut self, core: &mut Core, at: At) {
+        let leaves = &self.groups[at.group].leaves;
+        let (Some(leaf), Some(next)) = (leaves.get(at.leaf), leaves.get(at.leaf + 1)) else { return };
+        let at_an_end = at.group == 0 && at.leaf == 0;
+        if at_an_end || leaf.used() > LEAF_BYTES / 4 || leaf.used() + next.used() > LEAF_BYTES / 2 {
+            return;
+        }
+        self.touch(core, at);
+        self.touch(core, At { leaf: at.leaf + 1, ..at });
+        let leaves = &mut self.groups[at.group].leaves;
+        let gone = leaves.remove(at.leaf + 1);
+        leaves[at.leaf].bytes.extend_from_slice(&gone.bytes[gone.start..]);
+        leaves[at.leaf].len += gone.len;
+        core.drops.push(Dropped::Page { space: self.space, page: gone.page });
+    }
+
+    pub(super) fn duplicate(&self, core: &mut Core) -> Chain {
+        let mut copy = Chain::new(core, self.encoding);
+        for element in self.iter_from(0) {
+            copy.insert(core, copy.len, element);
+        }
+        copy
+    }
+
+    fn find_label(&mut self, label: u128) -> Option<&mut Leaf> {
+        let group = self.groups.partition_point(|group| group.leaves[0].label <= label).checked_sub(1)?;
+        let leaves = &mut self.groups[group].leaves;
+        let leaf = leaves.binary_search_by_key(&label, Leaf::label).ok()?;
+        Some(&mut leaves[leaf])
+    }
+}
+
+impl Nested for Chain {
+    fn space(&self) -> u32 {
+        self.space
+    }
+
+    fn rotate(&mut self, round: u64) {
+        if self.round != round {
+            debug_assert!(!self.owes(), "the checkpoint before took it all, or gave it back");
+            self.round = round;
+            self.pending = mem::take(&mut self.dirty);
+            self.taken = 0;
+            self.stored |= !self.pending.is_empty();
+        }
+    }
+
+    fn owes(&self) -> bool {
+        self.taken < self.pending.len()
+    }
+
+    fn dirty_pages(&self) -> usize {
+        self.dirty.len()
+    }
+
+    fn is_stored(&self) -> bool {
+        self.stored
+    }
+
+    fn take_pages(&mut self, core: &mut Core, left: &mut isize, out: &mut Vec<Change>) -> bool {
+        let (space, mark) = (self.space, core.mark.other());
+        while self.taken < self.pending.len() && *left > 0 {
+            let label = self.pending[self.taken];
+            self.taken += 1;
+            match self.find_label(label) {
+                Some(leaf) if leaf.mark == mark => {
+                    leaf.mark = Mark::Clean;
+                    let change = Change::Page { space, page: leaf.page, bytes: leaf.write(space) };
+                    *left -= change.bytes() as isize;
+                    out.push(change);
+                }
+                _ => *left -= super::checkpoint::SKIP_COST,
+            }
+        }
+        !self.owes()
+    }
+
+    fn take_back(&mut self, core: &mut Core) {
+        self.rotate(core.round);
+        for label in mem::take(&mut self.pending) {
+            let mark = core.mark;
+            if let Some(leaf) = self.find_label(label)
+                && leaf.mark != mark
+            {
+                leaf.mark = mark;
+                self.dirty.push(label);
+            }
+        }
+        self.taken = 0;
+    }
+}
