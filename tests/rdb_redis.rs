@@ -131,18 +131,24 @@ fn data() -> Data {
 /// Collections that Redis holds in each of its encodings.
 fn collections() -> Vec<(String, Value)> {
     let text = |i: usize| format!("element {i}").into_bytes();
-    let odd: Vec<Vec<u8>> = [&b""[..], b"-1", b"127", b"128", b"-4096", b"4095", b"-5000", b"70000", b"-9000000", b"2147483648"]
-        .iter()
-        .map(|element| element.to_vec())
-        .chain([vec![b'x'; 63], vec![b'y'; 64], vec![b'z'; 5000]])
-        .collect();
-    let hash = |elements: &[Vec<u8>]| Value::Hash(elements.iter().map(|it| (it.clone(), [b"of ", &it[..]].concat())).collect());
+    let odd: Vec<Vec<u8>> =
+        [&b""[..], b"-1", b"127", b"128", b"-4096", b"4095", b"-5000", b"70000", b"-9000000", b"2147483648"]
+            .iter()
+            .map(|element| element.to_vec())
+            .chain([vec![b'x'; 63], vec![b'y'; 64], vec![b'z'; 5000]])
+            .collect();
+    let hash = |elements: &[Vec<u8>]| {
+        Value::Hash(elements.iter().map(|it| (it.clone(), [b"of ", &it[..]].concat())).collect())
+    };
     let many: Vec<Vec<u8>> = (0..3000).map(text).collect();
     vec![
         ("hash:small".into(), hash(&many[..10])),
         ("hash:odd".into(), hash(&odd)),
         ("hash:large".into(), hash(&many)),
-        ("set:integers".into(), Value::Set((0..100).map(|i| (i * 1_000_003i64 - 50).to_string().into_bytes()).collect())),
+        (
+            "set:integers".into(),
+            Value::Set((0..100).map(|i| (i * 1_000_003i64 - 50).to_string().into_bytes()).collect()),
+        ),
         ("set:small".into(), Value::Set(many[..10].to_vec())),
         ("set:odd".into(), Value::Set(odd)),
         ("set:large".into(), Value::Set(many)),

@@ -1,7 +1,7 @@
 //! The words of one request, read from left to right by a handler.
 
 use super::Refusal;
-use crate::base::number;
+use crate::base::{Millis, number};
 use crate::resp::Request;
 
 /// A request and how far it has been read. Copying is cheap; nothing is owned.
@@ -69,6 +69,27 @@ impl<'a> Args<'a> {
     /// The next word as an integer.
     pub fn int(&mut self) -> Result<i64, Refusal> {
         number::parse_i64(self.bytes()?).ok_or(Refusal::NotInteger)
+    }
+
+    /// The next word as an integer that is not negative.
+    pub fn positive(&mut self) -> Result<u64, Refusal> {
+        number::parse_i64(self.bytes()?).and_then(|number| u64::try_from(number).ok()).ok_or(Refusal::NotPositive)
+    }
+
+    /// The next word as a time to wait, in seconds with a fraction; zero for ever.
+    pub fn timeout(&mut self) -> Result<Millis, Refusal> {
+        Self::timeout_of(self.bytes()?)
+    }
+
+    /// The same of any word.
+    pub fn timeout_of(word: &[u8]) -> Result<Millis, Refusal> {
+        let seconds = number::parse_f64(word);
+        let ms = seconds.ok_or_else(|| Refusal::err("timeout is not a float or out of range"))? * 1000.0;
+        match ms.ceil() {
+            ms if ms >= i64::MAX as f64 => Err(Refusal::err("timeout is out of range")),
+            ms if ms < 0.0 => Err(Refusal::err("timeout is negative")),
+            ms => Ok(Millis(ms as i64)),
+        }
     }
 
     /// The next word as a floating-point number.

@@ -29,6 +29,11 @@ impl Server {
                 self.clients[slot].commands -= 1; // it is counted again
                 self.request(slot, request.args());
             }
+            Blocked::Keys { deadline, .. } => {
+                if deadline.is_some_and(|deadline| deadline <= self.mono) {
+                    self.end_await(slot, None);
+                }
+            }
             Blocked::Checkpoint | Blocked::Shutdown => {}
         }
     }
@@ -58,7 +63,7 @@ impl Server {
     /// When the next client must be looked at, on the monotonic clock.
     pub fn next_block_deadline(&self) -> Option<Millis> {
         let deadline = |slot: &Slot| match self.clients.get(*slot)?.blocked.as_ref()? {
-            Blocked::Wait { deadline, .. } => *deadline,
+            Blocked::Wait { deadline, .. } | Blocked::Keys { deadline, .. } => *deadline,
             Blocked::Paused { .. } => self.pause.map(|pause| pause.until),
             Blocked::Checkpoint | Blocked::Shutdown => None,
         };
@@ -86,11 +91,12 @@ impl Server {
         }
     }
 
-    /// This node follows a master from now on: nobody waits for its replicas any more.
+    /// This node follows a master from now on: nobody waits for its replicas any more, nor for keys.
     pub fn refuse_waits(&mut self) {
-        for slot in self.held_by(|blocked| matches!(blocked, Blocked::Wait { .. })) {
+        for slot in self.held_by(|blocked| matches!(blocked, Blocked::Wait { .. } | Blocked::Keys { .. })) {
             let error = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
             self.end_wait(slot, Some(error));
+            self.end_await(slot, Some(error));
             self.close(slot, Closing::AfterReplies);
         }
     }
@@ -111,15 +117,17 @@ impl Server {
         self.held.iter().filter(is_blocked).count()
     }
 
-    fn answer(&mut self, slot: Slot, write: impl FnOnce(&mut Writer<'_>)) {
+    pub(super) fn answer(&mut self, slot: Slot, write: impl FnOnce(&mut Writer<'_>)) {
         if self.clients.get(slot).is_some_and(|client| client.replies != Replies::Off) {
             self.push(slot, write);
         }
     }
 
-    fn lift(&mut self, slot: Slot) -> Option<Blocked> {
+    pub(super) fn lift(&mut self, slot: Slot) -> Option<Blocked> {
         self.held.remove(&slot);
-        self.unblock(slot)
+        let blocked = self.unblock(slot)?;
+        self.leave_queues(slot, &blocked);
+        Some(blocked)
     }
 
     fn held_by(&self, wanted: impl Fn(&Blocked) -> bool) -> Vec<Slot> {

@@ -21,6 +21,7 @@ impl Server {
         let mut cx = Cx::new(self, slot, db, proto, out, Origin::Client);
         cx.perform(spec, &mut args);
         cx.finish();
+        self.serve_awaited();
     }
 
     /// Applies one command of the stream (a master's, or the log's) as `slot`, which has no connection. Nothing is

@@ -3,6 +3,7 @@
 use super::args::OwnedArgs;
 use super::spec::Spec;
 use crate::base::{Millis, Offset};
+use crate::keyspace::Kind as ValueKind;
 use crate::resp::{Parser, Proto};
 use std::collections::BTreeSet;
 
@@ -99,6 +100,8 @@ pub enum Blocked {
     Wait { replicas: i64, offset: Offset, deadline: Option<Millis> },
     /// CLIENT PAUSE: the request is executed when the pause ends.
     Paused { request: OwnedArgs },
+    /// BLPOP and its kin: until one of the keys holds a value of this type, or the deadline (monotonic).
+    Keys { db: u32, keys: Vec<Vec<u8>>, kind: ValueKind, deadline: Option<Millis>, request: OwnedArgs },
     /// Until a checkpoint is on disk (SAVE), or sockets are listened on (CONFIG SET port).
     Checkpoint,
     /// Until the node has stopped, or refused to (SHUTDOWN).

@@ -140,6 +140,7 @@ impl<'a> Cx<'a> {
     pub fn changed_in(&mut self, db: u32, key: &[u8]) {
         self.server.dirty += 1;
         self.server.break_watches(db, key);
+        self.server.awaited.changed(db, key);
     }
 
     /// Asks the world outside for something; it happens behind the turn.

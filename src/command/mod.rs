@@ -27,6 +27,7 @@
 mod access;
 mod args;
 mod ask;
+mod awaited;
 mod blocked;
 mod call;
 mod client;
@@ -48,6 +49,7 @@ mod views;
 pub use access::Trash;
 pub use args::{Args, OwnedArgs};
 pub use ask::{Ask, Save};
+pub use awaited::Awaited;
 pub use client::{Blocked, Client, Closing, Kind, Multi, Replies, Slot, Watched};
 pub use client_line::client_line;
 pub use cx::{Cx, Origin};

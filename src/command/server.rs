@@ -2,7 +2,7 @@
 
 use super::client::{Blocked, Client, Closing, Kind, Slot};
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
-use super::{Ask, Feed, PubSub, Stats};
+use super::{Ask, Awaited, Feed, PubSub, Stats};
 use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -52,6 +52,8 @@ pub struct Server {
     /// SHUTDOWN waits for replicas that lag.
     pub stopping: bool,
     /// Clients that are blocked, and some that were.
+    /// Who waits for which key.
+    pub awaited: Awaited,
     pub(super) held: BTreeSet<Slot>,
     /// Reading the checkpoint, the log or a master's copy: only commands with the `loading` flag run.
     pub loading: Option<Loading>,
@@ -145,6 +147,7 @@ impl Server {
             getack: false,
             stopping: false,
             held: BTreeSet::new(),
+            awaited: Awaited::default(),
             loading: None,
             fault: None,
             pause: None,
@@ -168,6 +171,9 @@ impl Server {
 
     /// It is gone: nothing names its slot any more.
     pub fn disconnect(&mut self, slot: Slot) {
+        if let Some(blocked) = self.clients.get_mut(slot).and_then(|client| client.blocked.take()) {
+            self.leave_queues(slot, &blocked);
+        }
         self.forget_subscriptions(slot);
         self.unwatch(slot);
         self.clients.try_remove(slot);

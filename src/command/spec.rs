@@ -294,11 +294,7 @@ pub const fn keys_counted(first: usize, flags: &'static [&'static str]) -> KeySp
 
 impl KeySpec {
     /// The indices of the keys in a request of `words` words; `word` gives one of them.
-    pub fn indices<'w>(
-        &self,
-        words: usize,
-        word: &dyn Fn(usize) -> &'w [u8],
-    ) -> impl Iterator<Item = usize> + use<> {
+    pub fn indices<'w>(&self, words: usize, word: &dyn Fn(usize) -> &'w [u8]) -> impl Iterator<Item = usize> + use<> {
         if self.counted {
             let count = (self.first < words).then(|| parse_i64(word(self.first))).flatten();
             let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);

@@ -8,8 +8,8 @@
 
 use super::db::Db;
 use super::hash::Seed;
-use super::page;
 use super::nested::{Nested, Retired};
+use super::page;
 use super::string::Raw;
 use super::table::{Mark, Table};
 use super::{Garbage, Keyspace};

@@ -7,9 +7,9 @@
 use super::entry::{Entry, Stored};
 use super::hash::{Hasher, Key};
 use super::hashes::HashRef;
+use super::nested::Nested;
 use super::sets::SetRef;
 use super::string::StrRef;
-use super::nested::Nested;
 use super::table::{Mark, Table, Tables};
 use super::value::{Value, encoding};
 use crate::base::Millis;

@@ -67,9 +67,15 @@ impl NewValue<'_> {
 /// A value as it lies in an entry.
 pub(super) enum Stored<'a> {
     Int(i64),
-    Inline { bytes: &'a [u8], grown: bool },
+    Inline {
+        bytes: &'a [u8],
+        grown: bool,
+    },
     /// A small collection.
-    Packed { kind: Kind, bytes: &'a [u8] },
+    Packed {
+        kind: Kind,
+        bytes: &'a [u8],
+    },
     Heap(&'a Heap),
 }
 

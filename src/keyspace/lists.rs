@@ -64,7 +64,16 @@ fn listpack_bytes(element: &[u8]) -> usize {
         Some(-8_388_608..=8_388_607) => 4,
         Some(number) if i32::try_from(number).is_ok() => 5,
         Some(_) => 9,
-        None => element.len() + if element.len() < 64 { 1 } else if element.len() < 4096 { 2 } else { 5 },
+        None => {
+            element.len()
+                + if element.len() < 64 {
+                    1
+                } else if element.len() < 4096 {
+                    2
+                } else {
+                    5
+                }
+        }
     };
     own + match own {
         0..=127 => 1,
@@ -180,11 +189,11 @@ impl ListMut<'_, '_> {
     }
 
     /// These elements are about to come: where they are too many for a listpack, the list is a quicklist at once.
-    pub fn expect<'e>(&mut self, elements: impl Iterator<Item = &'e [u8]> + Clone) {
+    pub fn expect<'e>(&mut self, elements: impl Iterator<Item = &'e [u8]>) {
         if !self.get().is_compact() {
             return;
         }
-        let (count, added) = elements.clone().fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.len()));
+        let (count, added) = elements.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.len()));
         let (list, limits) = (self.get(), self.limits);
         // No element takes more than eleven bytes besides its own.
         let rough = self.held.packed().map_or(usize::MAX, |bytes| bytes.len() + 11 * list.len() + LISTPACK_FRAME);

@@ -9,9 +9,9 @@ use super::chain::{Chain, Leaf, LeafPage};
 use super::checkpoint::{Core, Dropped, Manifest};
 use super::db::{Db, HOLE};
 use super::entry::{Entry, INLINE_BYTES_MAX, NewValue};
-use super::page::{PageError, PageReader, RecordValue};
 use super::map::Map;
 use super::nested::Nested;
+use super::page::{PageError, PageReader, RecordValue};
 use super::table::{DEPTH_MAX, Mark, Table};
 use super::value::{Heap, Kind};
 use super::write::DbMut;
@@ -58,7 +58,16 @@ impl Loader {
         }
         let pages = manifest.pages.iter().map(|&expected| (0, expected)).collect();
         let databases = dbs.len();
-        Ok(Loader { core, dbs, databases, pages, by_space, leaves: HashMap::new(), claims: Vec::new(), misfits: Vec::new() })
+        Ok(Loader {
+            core,
+            dbs,
+            databases,
+            pages,
+            by_space,
+            leaves: HashMap::new(),
+            claims: Vec::new(),
+            misfits: Vec::new(),
+        })
     }
 
     /// Adds a page. `blob` gives the bytes of a blob of the page's space.

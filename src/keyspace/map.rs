@@ -137,12 +137,7 @@ impl<'a, 'b> Held<'a, 'b> {
         self.find_again();
     }
 
-    fn store(
-        &mut self,
-        kind: Kind,
-        bytes: &[u8],
-        grown: impl FnOnce(&mut Core, super::hash::Hasher, &[u8]) -> Heap,
-    ) {
+    fn store(&mut self, kind: Kind, bytes: &[u8], grown: impl FnOnce(&mut Core, super::hash::Hasher, &[u8]) -> Heap) {
         let small = bytes.len() <= INLINE_BYTES_MAX
             && (packed::encoding(bytes) == COMPACT || packed::count(bytes) <= CONVERTED_ITEMS_MAX);
         if !small {

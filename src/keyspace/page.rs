@@ -13,9 +13,9 @@
 //! needs no keyspace: an RDB can be made of a checkpoint on another thread.
 
 use super::entry::{Entry, INLINE_BYTES_MAX, Stored};
-use super::table::{DEPTH_MAX, Table, prefix_mask};
 use super::nested::Nested;
 use super::string::Raw;
+use super::table::{DEPTH_MAX, Table, prefix_mask};
 use super::value::{Heap, Kind, Value};
 use crate::base::Millis;
 use std::fmt;
@@ -85,7 +85,9 @@ impl fmt::Display for PageError {
             PageError::Twice { page } => write!(f, "page {page} holds a key twice"),
             PageError::Blob { page, blob } => write!(f, "blob {blob} of page {page} is missing or of another length"),
             PageError::Collection { at } => write!(f, "a collection whose items do not add up at byte {at}"),
-            PageError::Nested { space } => write!(f, "the collection of space {space} and its pages do not find together"),
+            PageError::Nested { space } => {
+                write!(f, "the collection of space {space} and its pages do not find together")
+            }
             PageError::Manifest(what) => write!(f, "keyspace manifest: {what}"),
         }
     }
@@ -127,7 +129,13 @@ pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mu
             Stored::Int(_) => INTEGER,
             Stored::Inline { .. } => BYTES,
             Stored::Packed { .. } => SMALL,
-            Stored::Heap(Heap::Raw(_)) => if blob == 0 { BYTES } else { BLOB },
+            Stored::Heap(Heap::Raw(_)) => {
+                if blob == 0 {
+                    BYTES
+                } else {
+                    BLOB
+                }
+            }
             Stored::Heap(_) => LARGE,
         };
         out.push(tag | deadline.map_or(0, |_| WITH_DEADLINE));

@@ -85,7 +85,13 @@ fn by_number(a: &[u8], b: &[u8]) -> Ordering {
     match (a[0] == b'-', b[0] == b'-') {
         (false, false) => (a.len(), a).cmp(&(b.len(), b)),
         (true, true) => (b.len(), b).cmp(&(a.len(), a)),
-        (negative, _) => if negative { Ordering::Less } else { Ordering::Greater },
+        (negative, _) => {
+            if negative {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            }
+        }
     }
 }
 

@@ -169,11 +169,7 @@ impl Left {
         })
     }
 
-    fn elements<T>(
-        &mut self,
-        from: &mut Cursor<'_>,
-        mut read: impl FnMut(&mut Cursor<'_>) -> Read<T>,
-    ) -> Read<Vec<T>> {
+    fn elements<T>(&mut self, from: &mut Cursor<'_>, mut read: impl FnMut(&mut Cursor<'_>) -> Read<T>) -> Read<Vec<T>> {
         let mut elements = Vec::new();
         for _ in 0..self.left.min(PART_ELEMENTS) {
             let mut ahead = *from;

@@ -1,7 +1,7 @@
 //! The push parser of a whole file.
 
-use super::cursor::{Cursor, Read, Stop};
 use super::collection::Left;
+use super::cursor::{Cursor, Read, Stop};
 use super::{Event, Item, RdbError, VERSION_MAX, Value, code, crc64, string};
 use crate::base::Millis;
 

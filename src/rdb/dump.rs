@@ -1,7 +1,7 @@
 //! One value alone, as DUMP gives it and RESTORE takes it: its type and bytes, the version, a checksum.
 
-use super::cursor::{Cursor, Read, Stop};
 use super::collection::{self, Elements, Left};
+use super::cursor::{Cursor, Read, Stop};
 use super::{RdbError, Shape, VERSION, VERSION_MAX, Value, code, crc64, string};
 
 /// The version (2 bytes) and the checksum (8) behind the value.

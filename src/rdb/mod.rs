@@ -36,8 +36,8 @@ mod encode;
 mod lzf;
 mod string;
 
-pub use decode::Decoder;
 pub use collection::Elements;
+pub use decode::Decoder;
 pub use dump::{DumpError, dump, dump_string, restore};
 pub use encode::{Encoder, Origin};
 

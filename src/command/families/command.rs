@@ -249,6 +249,9 @@ fn keys_of<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static KeySpec)>, Ref
     if !spec.fits(words) {
         return Err(Refusal::err("Invalid number of arguments specified for command"));
     }
-    let places = spec.keys.iter().flat_map(|keys| keys.indices(words, &|index| args.at(BEFORE + index)).map(move |index| (index, keys)));
+    let places = spec
+        .keys
+        .iter()
+        .flat_map(|keys| keys.indices(words, &|index| args.at(BEFORE + index)).map(move |index| (index, keys)));
     Ok(places.map(|(index, keys)| (args.at(BEFORE + index), keys)).collect())
 }

@@ -73,11 +73,7 @@ fn read<R>(
 }
 
 /// A hash to change, made where there is none: the caller puts a field in.
-fn write<'k, R>(
-    cx: &mut Cx<'_>,
-    key: Key<'k>,
-    change: impl FnOnce(HashMut<'_, '_>) -> R,
-) -> R {
+fn write<'k, R>(cx: &mut Cx<'_>, key: Key<'k>, change: impl FnOnce(HashMut<'_, '_>) -> R) -> R {
     let limits = Sizes::of(&cx.server.config.settings).hash;
     let mut db = cx.server.keyspace.db_mut(cx.db as usize);
     change(db.hash_or_new(key, limits))

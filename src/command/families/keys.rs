@@ -253,6 +253,8 @@ fn swapdb(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.server.break_watches_of(a, Some(b));
         cx.server.break_watches_of(b, Some(a));
         cx.server.keyspace.swap(a as usize, b as usize);
+        cx.server.awaited.all_changed(a);
+        cx.server.awaited.all_changed(b);
     }
     cx.server.dirty += 1;
     cx.feed_request(args);

@@ -14,6 +14,8 @@ pub mod help;
 mod info;
 mod keys;
 mod lcs;
+mod list;
+mod list_blocking;
 mod object;
 mod persistence;
 mod pubsub;
@@ -33,6 +35,8 @@ pub const FAMILIES: &[&[Spec]] = &[
     lcs::ROWS,
     counter::ROWS,
     hash::ROWS,
+    list::ROWS,
+    list_blocking::ROWS,
     set::ROWS,
     keys::ROWS,
     object::ROWS,

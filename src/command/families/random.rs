@@ -24,20 +24,14 @@ impl Wanted {
 /// The next word as a count; a negative one says that elements may repeat.
 pub fn count_word(args: &mut Args<'_>) -> Result<Wanted, Refusal> {
     match args.int()? {
-        i64::MIN => {
-            Err(Refusal::err(format!("value is out of range, value must between -{0} and {0}", i64::MAX)))
-        }
+        i64::MIN => Err(Refusal::err(format!("value is out of range, value must between -{0} and {0}", i64::MAX))),
         count @ ..0 => Ok(Wanted::Repeated(count.unsigned_abs())),
         count => Ok(Wanted::Distinct(count as u64)),
     }
 }
 
 /// Draws so many different elements, of more than there are wanted.
-pub fn draw<'a, T>(
-    count: usize,
-    mut one: impl FnMut() -> Option<(&'a [u8], T)>,
-    mut tell: impl FnMut((&'a [u8], T)),
-) {
+pub fn draw<'a, T>(count: usize, mut one: impl FnMut() -> Option<(&'a [u8], T)>, mut tell: impl FnMut((&'a [u8], T))) {
     let mut seen = HashSet::<&[u8], RandomState>::default();
     while seen.len() < count
         && let Some(drawn) = one()

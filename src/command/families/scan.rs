@@ -82,8 +82,8 @@ fn scan(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let db = cx.server.keyspace.db(cx.db as usize);
     let next = db.scan(cursor, options.count, |entry| {
         let type_name = entry.value().type_name().as_bytes();
-        let fits = options.fits(entry.key())
-            && options.wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(type_name));
+        let fits =
+            options.fits(entry.key()) && options.wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(type_name));
         if fits && !obeys && is_due(entry, now) {
             due.push(entry.key().to_vec());
         } else if fits {

@@ -216,10 +216,7 @@ fn spop(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let count = match args.left() {
         0 => None,
-        1 => match args.int()? {
-            ..0 => return Err(Refusal::NotPositive),
-            count => Some(count as u64),
-        },
+        1 => Some(args.positive()?),
         _ => return Err(Refusal::Syntax),
     };
     if !cx.writing_kind(key, Kind::Set)? {
@@ -235,9 +232,11 @@ fn spop(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         let set = entry.and_then(|entry| entry.set()).expect("its type was checked");
         match count {
             None => set.random(|| dice.roll()).map(<[u8]>::to_vec).into_iter().collect(),
-            Some(count) => choose(set, picks(super::random::Wanted::Distinct(count), set.len(), || dice.roll()), || {
-                set.random(|| dice.roll())
-            }),
+            Some(count) => {
+                choose(set, picks(super::random::Wanted::Distinct(count), set.len(), || dice.roll()), || {
+                    set.random(|| dice.roll())
+                })
+            }
         }
     };
     cx.server.dice = dice;
@@ -283,7 +282,9 @@ fn choose<'s>(set: SetRef<'s>, picks: Picks, mut one: impl FnMut() -> Option<&'s
                 }
             }
         }
-        Picks::Tries(count) => draw(count, || one().map(|member| (member, ())), |(member, ())| chosen.push(member.to_vec())),
+        Picks::Tries(count) => {
+            draw(count, || one().map(|member| (member, ())), |(member, ())| chosen.push(member.to_vec()))
+        }
         Picks::Repeated(_) => {}
     }
     chosen

@@ -6,8 +6,8 @@
 
 use super::{perform, step_sink};
 use crate::base::{Offset, ReplId};
-use crate::command::{Kind, Loading, Origin, Server};
 use crate::command::transfer::{self, Sizes};
+use crate::command::{Kind, Loading, Origin, Server};
 use crate::keyspace::Keyspace;
 use crate::rdb;
 use crate::replication::sink::{ConnId, Event, Expect};

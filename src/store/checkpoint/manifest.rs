@@ -209,13 +209,7 @@ pub fn read_page(pages: &dyn Pages, id: PieceId, piece: &Piece) -> Result<Vec<u8
     read_piece(pages, Table::Pages, "page", id, piece)
 }
 
-fn read_piece(
-    pages: &dyn Pages,
-    table: Table,
-    name: &str,
-    id: PieceId,
-    piece: &Piece,
-) -> Result<Vec<u8>, StoreError> {
+fn read_piece(pages: &dyn Pages, table: Table, name: &str, id: PieceId, piece: &Piece) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::with_capacity((piece.parts as usize).saturating_mul(PART_BYTES));
     for part in 0..piece.parts {
         bytes.extend_from_slice(&pages.get(table, &part_key(id, piece.version, part))?.unwrap_or_default());

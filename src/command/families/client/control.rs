@@ -70,7 +70,7 @@ pub fn unpause(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// CLIENT UNBLOCK id \[TIMEOUT | ERROR\]: of what blocks here, WAIT alone has an end that another may bring about.
+/// CLIENT UNBLOCK id \[TIMEOUT | ERROR\]: WAIT and waiting for keys have an end that another may bring about.
 pub fn unblock(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let id = args.bytes()?;
     let with_error = match (args.take("TIMEOUT"), args.take("ERROR")) {
@@ -81,11 +81,13 @@ pub fn unblock(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     };
     args.finish().map_err(|_| wrong_form(args))?;
     let id = number::parse_i64(id).ok_or(Refusal::NotInteger)?;
-    let waits = |blocked: &Option<Blocked>| matches!(blocked, Some(Blocked::Wait { .. }));
+    let waits = |blocked: &Option<Blocked>| matches!(blocked, Some(Blocked::Wait { .. } | Blocked::Keys { .. }));
     let mut clients = cx.server.clients.iter();
     let target = clients.find(|(_, client)| client.id as i64 == id && waits(&client.blocked)).map(|(slot, _)| slot);
     if let Some(slot) = target {
-        cx.server.end_wait(slot, with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
+        let error = with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        cx.server.end_wait(slot, error);
+        cx.server.end_await(slot, error);
     }
     cx.reply().int(i64::from(target.is_some()));
     Ok(())

@@ -19,9 +19,12 @@ pub const ROWS: &[Row] = &[
     Field("blocked_clients", |server| server.blocked_clients().to_string()),
     Field("tracking_clients", zero),
     Field("clients_in_timeout_table", |server| {
-        count(server, |client| matches!(client.blocked, Some(Blocked::Wait { deadline: Some(_), .. })))
+        count(server, |client| {
+            use Blocked::{Keys, Wait};
+            matches!(client.blocked, Some(Wait { deadline: Some(_), .. } | Keys { deadline: Some(_), .. }))
+        })
     }),
-    Field("total_blocking_keys", zero),
+    Field("total_blocking_keys", |server| server.awaited.keys().to_string()),
     Field("total_blocking_keys_on_nokey", zero),
 ];
 
