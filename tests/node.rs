@@ -70,6 +70,46 @@ fn a_large_reply_goes_out_whole_behind_a_sync() {
 }
 
 #[test]
+fn a_crash_changes_no_collection() {
+    let mut node = Server::node(&[]);
+    let fill = |node: &Server, from: usize| {
+        let mut client = node.client();
+        for n in from..from + 600 {
+            client.ask(&format!("HSET hash field:{n} {}", "value".repeat(n % 30)));
+            client.ask(&format!("HSET small:{} a {n} b {n}", n % 20));
+            client.ask(&format!("SADD set member:{} {}", n * 7, "m".repeat(n % 70)));
+            client.ask(&format!("SADD integers:{} {n}", n % 3));
+            client.ask(&format!("RPUSH list {n} {}", "element".repeat(n % 40)));
+            client.ask(&format!("LINSERT list AFTER {n} between"));
+            client.ask(&format!("ZADD ranked {} member:{n} -{n} {}", n * 37 % 101, "z".repeat(n % 70)));
+            client.ask(&format!("HDEL hash field:{}", n.saturating_sub(400)));
+            client.ask(&format!("LREM list 1 {}", n.saturating_sub(30)));
+        }
+    };
+    // From the log alone; from a checkpoint; from a checkpoint that took what had changed, and the log behind it.
+    for (round, save) in [(0, false), (1, true), (2, true), (3, false)] {
+        fill(&node, round * 300);
+        if save {
+            node.ok("SAVE");
+        }
+        node.ask("HSET hash late 1");
+        node.ask("SPOP set 3");
+        node.ask("LTRIM list 5 -6");
+        node.ask("ZPOPMAX ranked 7");
+        node.ask("COPY hash copy REPLACE");
+        node.ask("RENAME copy renamed");
+        let before = standing(&node);
+        node.crash();
+        assert_eq!(standing(&node), before, "round {round}");
+    }
+    node.ask("DEL hash set list ranked renamed");
+    node.ok("SAVE");
+    let before = standing(&node);
+    node.crash();
+    assert_eq!(standing(&node), before);
+}
+
+#[test]
 fn save_and_bgsave_leave_checkpoints_that_a_start_reads() {
     let mut node = Server::node(&[]);
     for n in 0..3000 {

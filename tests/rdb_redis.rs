@@ -150,9 +150,21 @@ fn collections() -> Vec<(String, Value)> {
             Value::Set((0..100).map(|i| (i * 1_000_003i64 - 50).to_string().into_bytes()).collect()),
         ),
         ("set:small".into(), Value::Set(many[..10].to_vec())),
-        ("set:odd".into(), Value::Set(odd)),
-        ("set:large".into(), Value::Set(many)),
+        ("set:odd".into(), Value::Set(odd.clone())),
+        ("set:large".into(), Value::Set(many.clone())),
+        ("list:small".into(), Value::List(many[..10].to_vec())),
+        ("list:odd".into(), Value::List(odd.clone())),
+        ("list:large".into(), Value::List([&many[..], &odd, &[vec![b'p'; 20_000]]].concat())),
+        ("zset:small".into(), scored(&many[..10])),
+        ("zset:odd".into(), scored(&odd)),
+        ("zset:large".into(), scored(&many)),
     ]
+}
+
+/// Members with scores of all forms.
+fn scored(members: &[Vec<u8>]) -> Value {
+    let scores = [0.0, 1.0, -1.0, 1.5, -0.1, 1e300, 3e-5, f64::INFINITY, f64::NEG_INFINITY, 1234567.25, 1.0 / 3.0];
+    Value::Zset(members.iter().cloned().zip(scores.into_iter().cycle()).collect())
 }
 
 /// The same whatever the order of a set or hash.
@@ -165,6 +177,10 @@ fn in_order(value: Value) -> Value {
         Value::Hash(mut fields) => {
             fields.sort();
             Value::Hash(fields)
+        }
+        Value::Zset(mut members) => {
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Zset(members)
         }
         other => other,
     }
@@ -217,6 +233,8 @@ fn decoded(file: &[u8]) -> (Data, BTreeMap<String, String>) {
                     match (value, more) {
                         (Value::Set(all), Value::Set(more)) => all.extend(more),
                         (Value::Hash(all), Value::Hash(more)) => all.extend(more),
+                        (Value::List(all), Value::List(more)) => all.extend(more),
+                        (Value::Zset(all), Value::Zset(more)) => all.extend(more),
                         _ => panic!("a part of another type"),
                     }
                 }
@@ -244,6 +262,7 @@ fn fill(redis: &mut Redis, data: &Data) {
 
 /// Makes a value in Redis.
 fn put(redis: &mut Redis, key: &[u8], value: &Value) {
+    let mut scores: Vec<Vec<u8>> = Vec::new();
     let words: Vec<&[u8]> = match value {
         Value::String(bytes) => return redis.ok(&[&b"SET"[..], key, bytes]),
         Value::Set(members) => [&b"SADD"[..], key].into_iter().chain(members.iter().map(Vec::as_slice)).collect(),
@@ -251,7 +270,13 @@ fn put(redis: &mut Redis, key: &[u8], value: &Value) {
             let words = fields.iter().flat_map(|(field, value)| [&field[..], value]);
             [&b"HSET"[..], key].into_iter().chain(words).collect()
         }
-        Value::List(_) | Value::Zset(_) => panic!("not among the data"),
+        Value::List(elements) => [&b"RPUSH"[..], key].into_iter().chain(elements.iter().map(Vec::as_slice)).collect(),
+        Value::Zset(members) => {
+            let text = |score: &f64| format!("{score:?}").into_bytes();
+            scores.extend(members.iter().map(|(_, score)| text(score)));
+            let words = members.iter().zip(&scores).flat_map(|((member, _), score)| [&score[..], member]);
+            [&b"ZADD"[..], key].into_iter().chain(words).collect()
+        }
     };
     let len = value.shape().map_or(0, |(_, len)| len);
     assert_eq!(redis.ask(&words), Frame::Int(len as i64), "{}", key.escape_ascii());

@@ -38,6 +38,24 @@ fn write(master: &Server, from: usize, count: usize) {
         client.ask("INCR b");
         client.ask("EXEC");
         client.ask(&format!("DEL brief:{}", n.saturating_sub(3)));
+        client.ask(&format!("HSET small:{} field:{n} {n} counter 1", n % 9));
+        client.ask(&format!("HINCRBYFLOAT small:{} counter 0.1", n % 9));
+        client.ask(&format!("HSET bulky field:{n} {}", "long".repeat(n % 50)));
+        client.ask(&format!("HDEL bulky field:{}", n.saturating_sub(70)));
+        client.ask(&format!("SADD numbers {} {}", n * 7, n % 5));
+        client.ask(&format!("SADD words word:{n} {}", "w".repeat(n % 90)));
+        client.ask("SPOP words");
+        client.ask(&format!("RPUSH list {n} {}", "element".repeat(n % 30)));
+        client.ask(&format!("LPUSH list {n}"));
+        client.ask(&format!("LINSERT list BEFORE {n} between"));
+        client.ask(&format!("LSET list {} {}", n % 7, "set".repeat(n % 20)));
+        client.ask(&format!("ZADD ranked {} member:{n} {} {}", n * 37 % 101, n as f64 / 7.0, "z".repeat(n % 90)));
+        client.ask("ZPOPMIN ranked");
+        client.ask(&format!("ZINCRBY ranked 0.1 member:{}", n * 3 / 4));
+        client.ask("ZREMRANGEBYRANK ranked -1 -1");
+        client.ask("LMOVE list other RIGHT LEFT");
+        client.ask("LTRIM other 0 500");
+        client.ask("LMPOP 2 nothing other RIGHT COUNT 1");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::rdb;
 pub struct Sizes {
     pub list: ListLimits,
     pub set: SetLimits,
+    pub zset: Limits,
     pub hash: Limits,
 }
 
@@ -22,6 +23,7 @@ impl Sizes {
                 integers: settings.set_max_intset_entries as usize,
                 listpack: limits(settings.set_max_listpack_entries, settings.set_max_listpack_value as u64),
             },
+            zset: limits(settings.zset_max_listpack_entries, settings.zset_max_listpack_value),
             hash: limits(settings.hash_max_listpack_entries, settings.hash_max_listpack_value),
         }
     }
@@ -79,6 +81,14 @@ pub fn load_more(
                 }
             }
         }
+        rdb::Value::Zset(members) => {
+            let mut set = db.zset_or_new(key, true, sizes.zset);
+            for (member, score) in members {
+                if !set.put(member, *score) {
+                    return Err(twice("member"));
+                }
+            }
+        }
         rdb::Value::Hash(fields) => {
             let mut hash = db.hash_or_new(key, sizes.hash);
             for (field, value) in fields {
@@ -87,7 +97,7 @@ pub fn load_more(
                 }
             }
         }
-        _ => return Err(format!("the {} is not served here", value.type_name())),
+        rdb::Value::String(_) => return Err("a string has no parts".into()),
     }
     Ok(())
 }
@@ -101,6 +111,9 @@ pub fn dump(entry: EntryRef<'_>) -> Vec<u8> {
         }),
         Value::Set(set) => rdb::dump(rdb::Shape::Set, set.len() as u64, |to| {
             set.iter().for_each(|member| to.element(member));
+        }),
+        Value::Zset(set) => rdb::dump(rdb::Shape::Zset, set.len() as u64, |to| {
+            set.iter_from(0).for_each(|(member, score)| to.scored(member, score));
         }),
         Value::Hash(hash) => rdb::dump(rdb::Shape::Hash, hash.len() as u64, |to| {
             hash.iter().for_each(|(field, value)| to.pair(field, value));

@@ -13,6 +13,7 @@ enum Model {
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     Set(BTreeSet<Vec<u8>>),
     List(Vec<Vec<u8>>),
+    Zset(BTreeMap<Vec<u8>, i64>),
 }
 
 type Twin = Vec<BTreeMap<Vec<u8>, (Model, Option<Millis>)>>;
@@ -105,6 +106,39 @@ fn change_list(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut Ve
     }
 }
 
+fn change_zset(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut BTreeMap<Vec<u8>, i64>) {
+    let many = if dice.one_in(20) { dice.below(3000) } else { dice.below(20) };
+    let (names, growing, scores) = (1 + dice.below(4000), !dice.one_in(3), 1 + dice.below(500));
+    let mut set = db.zset_or_new(key, true, LIMITS);
+    for step in 0..=many {
+        let member = if dice.one_in(50) { value(dice) } else { name(dice, names) };
+        if growing || model.len() < 2 {
+            let score = if growing && dice.one_in(2) { step as i64 } else { dice.below(scores) as i64 - 20 };
+            assert_eq!(set.put(&member, score as f64), model.insert(member, score).is_none());
+        } else {
+            assert_eq!(set.remove(&member), model.remove(&member).is_some());
+        }
+        assert_eq!(set.get().len(), model.len());
+    }
+}
+
+fn check_zset(set: ZsetRef<'_>, model: &BTreeMap<Vec<u8>, i64>) {
+    let mut order: Vec<(i64, &[u8])> = model.iter().map(|(member, score)| (*score, &member[..])).collect();
+    order.sort();
+    let held = |(member, score)| (score as i64, member);
+    assert!(set.iter_from(0).map(held).eq(order.iter().copied()));
+    assert!(set.iter_below(set.len()).map(held).eq(order.iter().rev().copied()));
+    for at in [0, 1, order.len() / 3, order.len() / 2, order.len() - 1] {
+        assert!(set.iter_from(at).map(held).take(5).eq(order.iter().skip(at).take(5).copied()));
+        assert!(set.iter_below(at).map(held).take(5).eq(order[..at].iter().rev().take(5).copied()));
+        let Some(&(score, member)) = order.get(at) else { continue };
+        assert_eq!((set.rank(member), set.score(member)), (Some(at), Some(score as f64)));
+        let below = order.iter().take_while(|(other, _)| *other < score).count();
+        assert_eq!(set.count(|other, _| other < score as f64), below);
+    }
+    assert_eq!((set.rank(b"nobody"), set.score(b"nobody")), (None, None));
+}
+
 fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
     let index = if dice.one_in(4) { dice.below(DATABASES as u64) as usize } else { 0 };
     let name = format!("key:{}", dice.below(keys)).into_bytes();
@@ -113,14 +147,16 @@ fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
     let (key, other_key) = (ks.key(&name), ks.key(&other));
     match dice.below(100) {
         0..50 => {
-            let new = match dice.below(3) {
+            let new = match dice.below(4) {
                 0 => Model::Hash(BTreeMap::new()),
                 1 => Model::List(Vec::new()),
+                2 => Model::Zset(BTreeMap::new()),
                 _ => Model::Set(BTreeSet::new()),
             };
             let (held, _) = twin[index].entry(name.clone()).or_insert((new, None));
             match held {
                 Model::List(model) => change_list(dice, &mut ks.db_mut(index), key, model),
+                Model::Zset(model) => change_zset(dice, &mut ks.db_mut(index), key, model),
                 Model::Set(model) => change_set(dice, &mut ks.db_mut(index), key, model),
                 Model::Hash(model) => change_hash(dice, &mut ks.db_mut(index), key, model),
                 Model::Str(_) => {}
@@ -197,6 +233,7 @@ fn check(ks: &Keyspace, twin: &Twin) {
                     let small = set.len() <= SET_LIMITS.integers;
                     assert!(set.form() != SetForm::Intset || small && numbers.is_some_and(|it| it.is_sorted()));
                 }
+                (Model::Zset(model), Value::Zset(set)) => check_zset(set, model),
                 (Model::List(model), Value::List(list)) => {
                     assert!(list.iter_from(0).eq(model.iter().map(Vec::as_slice)));
                     assert!(list.iter_back().eq(model.iter().rev().map(Vec::as_slice)));

@@ -245,6 +245,10 @@ impl Db {
         self.tables.iter().flat_map(|table| table.entries.iter()).map(EntryRef)
     }
 
+    pub(super) fn raw_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.tables.iter().flat_map(|table| table.entries.iter())
+    }
+
     /// One entry by chance: nearly all are equally likely. `random` gives 64 random bits a call.
     pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
         if self.len == 0 {

@@ -29,6 +29,14 @@ fn mix_value(digest: &mut Digest, entry: EntryRef<'_>) {
         Value::Str(string) => mix(digest, string.bytes(&mut Digits::default())),
         Value::List(list) => list.iter_from(0).for_each(|element| mix(digest, element)),
         Value::Set(set) => set.iter().for_each(|member| xor(digest, member)),
+        Value::Zset(set) => {
+            for (member, score) in set.iter_from(0) {
+                let mut pair = [0; 20];
+                mix(&mut pair, member);
+                mix(&mut pair, seventeen_digits(score).as_bytes());
+                xor(digest, &pair);
+            }
+        }
         Value::Hash(hash) => {
             for (field, value) in hash.iter() {
                 let mut pair = [0; 20];
@@ -40,6 +48,24 @@ fn mix_value(digest: &mut Digest, entry: EntryRef<'_>) {
     }
     if entry.deadline().is_some() {
         xor(digest, b"!!expire!!");
+    }
+}
+
+/// C's `%.17g`.
+fn seventeen_digits(number: f64) -> String {
+    if number.is_infinite() {
+        return if number > 0.0 { "inf".into() } else { "-inf".into() };
+    }
+    let text = format!("{number:.16e}");
+    let (digits, exponent) = text.split_once('e').expect("Rust's scientific notation");
+    let exponent: i32 = exponent.parse().expect("an exponent");
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text.to_string(),
+    };
+    match exponent {
+        -4..17 => trimmed(&format!("{number:.*}", (16 - exponent) as usize)),
+        _ => format!("{}e{}{:02}", trimmed(digits), if exponent < 0 { '-' } else { '+' }, exponent.abs()),
     }
 }
 

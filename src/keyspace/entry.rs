@@ -1,4 +1,5 @@
-//! One key with its value and deadline in one allocation. All unsafe code of the keyspace stands in this file.
+//! One key with its value and deadline in one allocation. All unsafe code of the keyspace stands in this file, but for
+//! the call of [`KeyPtr::key`] in `order`.
 //!
 //! ```text
 //! offset 0   u32  meta      low 8 bits: flags; high 24 bits: access clock (LRU time or LFU counters)
@@ -339,6 +340,32 @@ impl Entry {
     /// Bytes of the allocation.
     pub(super) fn size(&self) -> usize {
         HEADER + self.key_len() + self.tail()
+    }
+}
+
+/// The key of an entry, for an order beside the table that owns the entry.
+#[derive(Clone, Copy)]
+pub(super) struct KeyPtr(NonNull<u8>);
+
+// SAFETY: it only reads the key, which never changes; whoever holds it goes where the entry goes.
+unsafe impl Send for KeyPtr {}
+
+impl Entry {
+    pub(super) fn key_ptr(&self) -> KeyPtr {
+        KeyPtr(self.0)
+    }
+}
+
+impl KeyPtr {
+    /// # Safety
+    /// The entry that it came from must not have been dropped, nor replaced by a fresh allocation in `store` or
+    /// `set_deadline` (values of one length and kind, without a deadline, are stored in place).
+    pub(super) unsafe fn key<'a>(self) -> &'a [u8] {
+        // SAFETY: by the contract above the allocation lives, and header and key in it never change.
+        unsafe {
+            let len = self.0.add(4).cast::<u32>().read() as usize;
+            slice::from_raw_parts(self.0.add(HEADER).as_ptr(), len)
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::page::{PageError, PageReader, RecordValue};
 use super::table::{DEPTH_MAX, Mark, Table};
 use super::value::{Heap, Kind};
 use super::write::DbMut;
+use super::zsets::Ranked;
 use std::collections::{HashMap, HashSet};
 
 /// A keyspace in the making.
@@ -105,6 +106,7 @@ impl Loader {
                     NewValue::Heap(Box::new(match kind {
                         Kind::List => Heap::List(Box::new(Chain::hollow(space, encoding))),
                         Kind::Set => Heap::Set(Box::new(Map { db, encoding })),
+                        Kind::Zset => Heap::Zset(Box::new(Ranked::new(Map { db, encoding }))),
                         Kind::Hash => Heap::Hash(Box::new(Map { db, encoding })),
                         Kind::Str => return Err(PageError::Nested { space }),
                     }))
@@ -238,6 +240,14 @@ impl Db {
                 let space = map.db.id;
                 map.db = nested.remove(&space).filter(|db| !db.is_empty()).ok_or(PageError::Nested { space })?;
                 (space, !map.db.dirty.is_empty())
+            }
+            Some(Heap::Zset(ranked)) => {
+                let space = ranked.map.db.id;
+                ranked.map.db = nested.remove(&space).filter(|db| !db.is_empty()).ok_or(PageError::Nested { space })?;
+                if !ranked.rebuild() {
+                    return Err(PageError::Nested { space });
+                }
+                (space, !ranked.map.db.dirty.is_empty())
             }
             Some(Heap::List(chain)) => {
                 let space = chain.space();

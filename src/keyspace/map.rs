@@ -125,6 +125,7 @@ impl<'a, 'b> Held<'a, 'b> {
         self.db.edit(self.place, |entry| match entry.heap_mut() {
             Some(Heap::Set(map) | Heap::Hash(map)) => map.encoding = encoding,
             Some(Heap::List(chain)) => chain.encoding = encoding,
+            Some(Heap::Zset(ranked)) => ranked.map.encoding = encoding,
             _ => unreachable!("the caller saw a large one"),
         });
     }

@@ -44,6 +44,7 @@ mod lists;
 mod load;
 mod map;
 mod nested;
+mod order;
 mod packed;
 mod page;
 mod sets;
@@ -51,6 +52,7 @@ mod string;
 mod table;
 mod value;
 mod write;
+mod zsets;
 
 #[cfg(test)]
 mod collection_tests;
@@ -72,6 +74,7 @@ pub use sets::{SetForm, SetLimits, SetMut, SetRef};
 pub use string::{Digits, StrRef};
 pub use value::{Kind, Value};
 pub use write::{DbMut, Detached, OldValue, StringMut};
+pub use zsets::{ZsetMut, ZsetRef};
 
 use crate::base::Millis;
 use checkpoint::Core;

@@ -159,6 +159,10 @@ pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mu
                 out.extend_from_slice(&[Kind::List as u8, chain.encoding]);
                 push_varint(&mut out, u64::from(chain.space()));
             }
+            Stored::Heap(Heap::Zset(ranked)) => {
+                out.extend_from_slice(&[Kind::Zset as u8, ranked.map.encoding]);
+                push_varint(&mut out, u64::from(ranked.map.db.space()));
+            }
             Stored::Heap(heap @ (Heap::Set(map) | Heap::Hash(map))) => {
                 out.extend_from_slice(&[heap.kind() as u8, map.encoding]);
                 push_varint(&mut out, u64::from(map.db.space()));

@@ -11,6 +11,7 @@ use super::nested::Nested;
 use super::packed;
 use super::sets::SetRef;
 use super::string::{Raw, StrRef, inline_encoding};
+use super::zsets::{self, Ranked, ZsetRef};
 use crate::base::number::parse_i64;
 use crate::keyspace::entry::{Entry, Stored};
 
@@ -21,6 +22,7 @@ pub enum Kind {
     Str = 0,
     List = 1,
     Set = 2,
+    Zset = 3,
     Hash = 4,
 }
 
@@ -30,6 +32,7 @@ impl Kind {
         match bits {
             1 => Kind::List,
             2 => Kind::Set,
+            3 => Kind::Zset,
             4 => Kind::Hash,
             _ => Kind::Str,
         }
@@ -40,6 +43,7 @@ impl Kind {
         match byte {
             1 => Some(Kind::List),
             2 => Some(Kind::Set),
+            3 => Some(Kind::Zset),
             4 => Some(Kind::Hash),
             _ => None,
         }
@@ -51,6 +55,7 @@ impl Kind {
             Kind::Str => "string",
             Kind::List => "list",
             Kind::Set => "set",
+            Kind::Zset => "zset",
             Kind::Hash => "hash",
         }
     }
@@ -61,6 +66,7 @@ pub(super) enum Heap {
     Raw(Raw),
     List(Box<Chain>),
     Set(Box<Map>),
+    Zset(Box<Ranked>),
     Hash(Box<Map>),
 }
 
@@ -78,6 +84,7 @@ impl Heap {
             Heap::Raw(_) => Kind::Str,
             Heap::List(_) => Kind::List,
             Heap::Set(_) => Kind::Set,
+            Heap::Zset(_) => Kind::Zset,
             Heap::Hash(_) => Kind::Hash,
         }
     }
@@ -101,6 +108,7 @@ impl Heap {
         match self {
             Heap::Raw(_) => None,
             Heap::List(chain) => Some(&**chain),
+            Heap::Zset(ranked) => Some(&ranked.map.db),
             Heap::Set(map) | Heap::Hash(map) => Some(&map.db),
         }
     }
@@ -109,6 +117,7 @@ impl Heap {
         match self {
             Heap::Raw(_) => None,
             Heap::List(chain) => Some(&mut **chain),
+            Heap::Zset(ranked) => Some(&mut ranked.map.db),
             Heap::Set(map) | Heap::Hash(map) => Some(&mut map.db),
         }
     }
@@ -119,6 +128,7 @@ impl Heap {
             Heap::Raw(raw) => Heap::of_text(raw.bytes().to_vec()),
             Heap::List(chain) => Heap::List(Box::new(chain.duplicate(core))),
             Heap::Set(map) => Heap::Set(Box::new(map.duplicate(core))),
+            Heap::Zset(ranked) => Heap::Zset(Box::new(ranked.duplicate(core))),
             Heap::Hash(map) => Heap::Hash(Box::new(map.duplicate(core))),
         }
     }
@@ -128,6 +138,7 @@ impl Heap {
         match self {
             Heap::Raw(raw) => raw.memory(),
             Heap::List(chain) => chain.memory(),
+            Heap::Zset(ranked) => ranked.map.memory() + ranked.order.memory(),
             Heap::Set(map) | Heap::Hash(map) => map.memory(),
         }
     }
@@ -137,6 +148,7 @@ impl Heap {
         match self {
             Heap::Raw(raw) => raw.memory() > BULKY_BYTES,
             Heap::List(chain) => chain.len() > BULKY_ELEMENTS,
+            Heap::Zset(ranked) => ranked.map.db.len() > BULKY_ELEMENTS,
             Heap::Set(map) | Heap::Hash(map) => map.db.len() > BULKY_ELEMENTS,
         }
     }
@@ -154,6 +166,7 @@ pub enum Value<'a> {
     Str(StrRef<'a>),
     List(ListRef<'a>),
     Set(SetRef<'a>),
+    Zset(ZsetRef<'a>),
     Hash(HashRef<'a>),
 }
 
@@ -167,6 +180,7 @@ impl<'a> Value<'a> {
                 Heap::Raw(raw) => Value::Str(StrRef::Bytes(raw.bytes())),
                 Heap::List(chain) => Value::List(ListRef::large(chain)),
                 Heap::Set(map) => Value::Set(SetRef::large(map)),
+                Heap::Zset(ranked) => Value::Zset(ZsetRef::large(ranked)),
                 Heap::Hash(map) => Value::Hash(HashRef::large(map)),
             },
         }
@@ -178,6 +192,7 @@ impl<'a> Value<'a> {
             Kind::Str => Value::Str(StrRef::Bytes(bytes)),
             Kind::List => Value::List(ListRef::packed(bytes)),
             Kind::Set => Value::Set(SetRef::packed(bytes)),
+            Kind::Zset => Value::Zset(ZsetRef::packed(bytes)),
             Kind::Hash => Value::Hash(HashRef::packed(bytes)),
         }
     }
@@ -192,6 +207,7 @@ impl<'a> Value<'a> {
                     packed::items(bytes).all(|member| parse_i64(member).is_some())
                 }
                 Kind::List | Kind::Set => true,
+                Kind::Zset => zsets::is_sound(bytes),
                 Kind::Hash => packed::count(bytes).is_multiple_of(2),
             }
     }
@@ -202,6 +218,7 @@ impl<'a> Value<'a> {
             Value::Str(_) => Kind::Str,
             Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
+            Value::Zset(_) => Kind::Zset,
             Value::Hash(_) => Kind::Hash,
         }
     }
@@ -221,6 +238,7 @@ pub(super) fn encoding(entry: &Entry) -> &'static str {
         Stored::Packed { kind, bytes } => encoding_name(kind, packed::encoding(bytes)),
         Stored::Heap(Heap::List(chain)) => encoding_name(Kind::List, chain.encoding),
         Stored::Heap(Heap::Set(map)) => encoding_name(Kind::Set, map.encoding),
+        Stored::Heap(Heap::Zset(ranked)) => encoding_name(Kind::Zset, ranked.map.encoding),
         Stored::Heap(Heap::Hash(map)) => encoding_name(Kind::Hash, map.encoding),
     }
 }
@@ -238,6 +256,8 @@ fn encoding_name(kind: Kind, encoding: u8) -> &'static str {
         (Kind::List, CONVERTED) => "quicklist",
         (Kind::Hash | Kind::Set | Kind::List, COMPACT) => "listpack",
         (Kind::Hash | Kind::Set | Kind::List, _) => "hashtable",
+        (Kind::Zset, COMPACT) => "listpack",
+        (Kind::Zset, _) => "skiplist",
         (Kind::Str, _) => "raw",
     }
 }

@@ -27,6 +27,9 @@ mod set;
 mod string;
 mod substring;
 mod transaction;
+mod zset;
+mod zset_combine;
+mod zset_range;
 
 /// All rows.
 pub const FAMILIES: &[&[Spec]] = &[
@@ -38,6 +41,9 @@ pub const FAMILIES: &[&[Spec]] = &[
     list::ROWS,
     list_blocking::ROWS,
     set::ROWS,
+    zset::ROWS,
+    zset_range::ROWS,
+    zset_combine::ROWS,
     keys::ROWS,
     object::ROWS,
     scan::ROWS,

@@ -3,7 +3,7 @@
 
 use crate::base::Millis;
 use crate::keyspace::{Kind, LeafPage, Manifest, PageReader, Record, RecordValue, Value};
-use crate::rdb::{Elements, Encoder, Shape};
+use crate::rdb::{Encoder, Shape};
 use crate::store::Image;
 use std::collections::BTreeMap;
 
@@ -55,6 +55,7 @@ fn item(
             let shape = match kind {
                 Kind::List => return chain(image, space, record, encoder, out, sink),
                 Kind::Set => Shape::Set,
+                Kind::Zset => Shape::Zset,
                 Kind::Hash => Shape::Hash,
                 Kind::Str => return Err("a large collection that is a string".into()),
             };
@@ -74,6 +75,10 @@ fn small(key: &[u8], deadline: Option<Millis>, value: Value<'_>, encoder: &mut E
         Value::Set(set) => {
             encoder.open(key, deadline, Shape::Set, set.len() as u64, out);
             encoder.elements(out, |to| set.iter().for_each(|member| to.element(member)));
+        }
+        Value::Zset(set) => {
+            encoder.open(key, deadline, Shape::Zset, set.len() as u64, out);
+            encoder.elements(out, |to| set.iter_from(0).for_each(|(member, score)| to.scored(member, score)));
         }
         Value::Hash(hash) => {
             encoder.open(key, deadline, Shape::Hash, hash.len() as u64, out);
@@ -112,7 +117,15 @@ fn by_hash(
                 }
                 _ => return Err(format!("an element of another form in space {space}")),
             };
-            encoder.elements(out, |to| element(shape, record.key, value, to));
+            let score = <[u8; 8]>::try_from(value).map(f64::from_le_bytes);
+            if shape == Shape::Zset && score.is_err() {
+                return Err(format!("a member without a score in space {space}"));
+            }
+            encoder.elements(out, |to| match (shape, score) {
+                (Shape::Zset, Ok(score)) => to.scored(record.key, score),
+                (Shape::Hash, _) => to.pair(record.key, value),
+                _ => to.element(record.key),
+            });
             sink(out)?;
         }
     }
@@ -147,13 +160,6 @@ fn chain(
         sink(out)?;
     }
     Ok(())
-}
-
-fn element(shape: Shape, name: &[u8], value: &[u8], to: &mut Elements<'_>) {
-    match shape {
-        Shape::Hash => to.pair(name, value),
-        Shape::Set | Shape::List | Shape::Zset => to.element(name),
-    }
 }
 
 fn read_blob(image: &Image<'_>, space: u32, blob: u64) -> Result<Vec<u8>, String> {
