@@ -5,6 +5,7 @@ use super::checkpoint::Core;
 use super::db::{Db, Place};
 use super::entry::{Entry, INLINE_BYTES_MAX, NewValue, Stored};
 use super::hash::Key;
+use super::nested::Debt;
 use super::packed;
 use super::string::StrRef;
 use super::value::{COMPACT, Heap, Kind};
@@ -160,7 +161,7 @@ impl<'a, 'b> Held<'a, 'b> {
             entry.store(entry.deadline(), NewValue::Heap(Box::new(heap)));
         });
         self.find_again();
-        self.db.db.adopt_nested(self.db.core, self.place.table, space, false);
+        self.db.db.adopt_nested(self.db.core, self.place.table, space, Debt::None);
     }
 
     /// The sub-table has split.

@@ -6,9 +6,28 @@
 //!
 //! ```text
 //!  key -> hash ─ top bits ─> directory slot ─> sub-table (<= 224 thin pointers) ─> entry: header|key|deadline|value
-//!                                                │ one page: number, dirty mark
-//!  checkpoint_begin ─> checkpoint_slice.. ───────┘─> Change::{Page, Blob, Drop} ─> store ─> Loader ─> Keyspace
+//!                                                │ one page: number, dirty mark        │
+//!                                                │                  small: packed ─────┤
+//!                                                │                  large: a box ──────┴─> pages in a space of its own
+//!  checkpoint_begin ─> checkpoint_slice.. ───────┴─> Change::{Page, Blob, Drop} ─> store ─> Loader ─> Keyspace
 //! ```
+//!
+//! # Collections
+//! What Redis names an encoding (`listpack`, `hashtable`, ..) is a mark that follows Redis' thresholds; how a collection
+//! lies in memory is decided by its size alone.
+//! - *Small*, up to 16 KiB: packed into its entry, one item behind the other, in the order that Redis' listpack has
+//!   (`packed`). Looking something up walks over it. Its page is that of its key.
+//! - *Large*: a box of its own, whose pages lie in a space that its record names. A hash or set is a table of tables like a
+//!   database ([`Db`]), with a field or member for each key: no big table ever doubles at once, a scan's cursor is a place
+//!   in the order of hashes, and each sub-table is a page. A list is a chain of leaves of 4 KiB, each a page, found by
+//!   adding up lengths (`chain`). A sorted set is a table from member to score, which is what its pages hold, and beside
+//!   it an order of (score, pointer to the member's entry) in leaves of 128, found by counting or by comparing (`order`).
+//! - Each page of a large collection has a mark of its own: a write to a part dirties that part, and a page that the running
+//!   checkpoint has yet to take is serialised by the first write to it. A checkpoint finds collections with changed
+//!   pages through the sub-tables that hold their entries (`nested`); one that is removed meanwhile lives on until its
+//!   pages are taken.
+//! - A collection never goes back to small, but for lists, which Redis takes back too. Its last element takes the key with
+//!   it; the caller sees to that.
 //!
 //! Invariants
 //! 1. A keyspace behaves as a plain map from (database, key) to (value, deadline), counts and digests included:
@@ -20,11 +39,16 @@
 //! 5. Any bytes given as a page are read or refused, without a panic: `tests::no_page_panics`.
 //! 6. A page of records that fit (16 KiB values, keys of ordinary size) stays below 64 KiB: in `images_are_exact`.
 //! 7. Memory follows the number of entries, however many come and go: `tests::coming_and_going_does_not_grow_tables`.
-//! 8. Digests are those of DEBUG DIGEST: `tests::digests_are_those_of_redis`, made by redis-server 7.0.15.
+//! 8. Digests are those of DEBUG DIGEST: `tests::digests_are_those_of_redis`, made by redis-server 7.0.15, and the scripts.
+//! 9. The first three hold for collections of every type and size: `collection_tests`.
+//! 10. A write to a part of a large collection dirties that part only:
+//!     `collection_tests::writing_to_a_part_of_a_large_collection_rewrites_that_part`.
 //!
-//! Files, in reading order: `hash` (the keyed hash), `entry` (one allocation per key; all unsafe code), `string` (values),
-//! `table` (a sub-table), `db` (directory, reading, SCAN), `write` (all changes, splits, deadlines that are due), `page` (the bytes
-//! of a page), `checkpoint` (handing over), `load` (back), `digest` (DEBUG DIGEST).
+//! Files, in reading order: `hash` (the keyed hash), `entry` (one allocation per key; the unsafe code), `value` (the
+//! types), `string`, `packed` (small collections), `table` (a sub-table), `db` (directory, reading, SCAN), `write` (all
+//! changes, splits, deadlines that are due), `map` (large hashes and sets; how a small collection changes and grows),
+//! `hashes`, `sets`, `chain` and `lists`, `order` and `zsets`, `page` (the bytes of a page), `checkpoint` and `nested`
+//! (handing over), `load` (back), `digest` (DEBUG DIGEST).
 //!
 //! Why so: one table for all keys stops the loop for 90 to 180 ms when a million keys double; sub-tables split in
 //! microseconds, and one that is a page needs no other bookkeeping of what changed. Redis' fork for snapshots costs

@@ -137,23 +137,46 @@ impl Db {
         }
     }
 
-    /// An entry with a large collection has come into a sub-table. `owes`: the running checkpoint has yet to take pages
-    /// of the collection.
-    pub(super) fn adopt_nested(&mut self, core: &Core, number: u32, space: u32, owes: bool) {
+    /// An entry with a large collection has come into a sub-table.
+    pub(super) fn adopt_nested(&mut self, core: &Core, number: u32, space: u32, debt: Debt) {
         self.nested_spaces.insert(space);
         self.list_nested(number, core.mark);
-        if owes {
-            self.nested_pending.push(number);
-        }
+        self.list_pending(number, debt);
     }
 
     /// The half of a split sub-table that held large collections may hold some: it is listed as the other half is.
     pub(super) fn list_half(&mut self, core: &Core, number: u32) {
         self.nested_dirty.push(number);
-        if core.is_running() && self.nested_taken < self.nested_pending.len() {
-            self.nested_pending.push(number);
+        if core.is_running() {
+            let owed = self.nested_taken < self.nested_pending.len();
+            self.list_pending(number, if owed { Debt::Owed } else { Debt::Paid });
         }
     }
+
+    /// Lists a sub-table for the running checkpoint: among those that it has yet to look at, or among those that it has
+    /// looked at, which count again should it be given up.
+    fn list_pending(&mut self, number: u32, debt: Debt) {
+        if debt == Debt::None {
+            return;
+        }
+        self.nested_pending.push(number);
+        if debt == Debt::Paid {
+            let last = self.nested_pending.len() - 1;
+            self.nested_pending.swap(self.nested_taken, last);
+            self.nested_taken += 1;
+        }
+    }
+}
+
+/// What the running checkpoint has to do with a collection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Debt {
+    /// Nothing, or there is none.
+    None,
+    /// It has taken pages of it.
+    Paid,
+    /// It has yet to take pages of it.
+    Owed,
 }
 
 impl Core {
@@ -166,7 +189,7 @@ impl Core {
         }
         let nested = heap.nested_mut()?;
         let space = nested.space();
-        let owes = self.owes(nested);
+        let owes = self.debt(nested) == Debt::Owed;
         if nested.is_stored() {
             self.drops.push(super::Dropped::Space { space });
         }
@@ -176,12 +199,16 @@ impl Core {
         Some(space)
     }
 
-    /// Whether the running checkpoint has yet to take pages of a collection.
-    pub(super) fn owes(&self, nested: &mut dyn Nested) -> bool {
-        if self.is_running() {
-            nested.rotate(self.round);
+    /// What the running checkpoint has to do with a collection.
+    pub(super) fn debt(&self, nested: &mut dyn Nested) -> Debt {
+        if !self.is_running() {
+            return Debt::None;
         }
-        self.is_running() && nested.owes()
+        nested.rotate(self.round);
+        match nested.owes() {
+            true => Debt::Owed,
+            false => Debt::Paid,
+        }
     }
 
     /// The bytes of a boxed string are about to change or go: the checkpoints' blob of it is history.

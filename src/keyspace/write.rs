@@ -188,10 +188,10 @@ impl<'a> DbMut<'a> {
         }
         let hasher = self.db.hasher;
         let nested = entry.heap_mut().and_then(Heap::nested_mut);
-        let nested = nested.map(|nested| (nested.space(), self.core.owes(nested)));
+        let nested = nested.map(|nested| (nested.space(), self.core.debt(nested)));
         self.db.tables.get_mut(number).insert(hash, entry, hasher);
-        if let Some((space, owes)) = nested {
-            self.db.adopt_nested(self.core, number, space, owes);
+        if let Some((space, debt)) = nested {
+            self.db.adopt_nested(self.core, number, space, debt);
         }
         self.split_if_large(number);
     }

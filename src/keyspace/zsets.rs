@@ -255,6 +255,8 @@ impl ZsetMut<'_, '_> {
             let (ranked, core) = self.large();
             return ranked.put(core, member, score);
         }
+        // A listpack holds -0 as the integer 0.
+        let score = if over || !self.is_compact() { score } else { score + 0.0 };
         self.held.change_packed(
             |bytes| {
                 if old.is_some() {
