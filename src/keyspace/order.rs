@@ -24,7 +24,7 @@ struct Element {
 }
 
 impl Element {
-    fn member<'a>(&'a self) -> &'a [u8] {
+    fn member(&self) -> &[u8] {
         // SAFETY: the entry lives as long as the order holds this (the contract of `insert`, `Order::of` and `remove`).
         unsafe { self.member.key() }
     }
