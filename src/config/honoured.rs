@@ -218,23 +218,23 @@ honoured! {
 
     // -- when a collection changes from its small form to its large one
     /// Fields up to which a hash stays small.
-    "hash-max-listpack-entries" | "hash-max-ziplist-entries" = "512", int(0, LONG), OPEN | LATER => hash_max_listpack_entries: i64;
+    "hash-max-listpack-entries" | "hash-max-ziplist-entries" = "512", int(0, LONG), OPEN => hash_max_listpack_entries: i64;
     /// Bytes of a field or value up to which a hash stays small.
-    "hash-max-listpack-value" | "hash-max-ziplist-value" = "64", memory(0, LONG), OPEN | LATER => hash_max_listpack_value: u64;
+    "hash-max-listpack-value" | "hash-max-ziplist-value" = "64", memory(0, LONG), OPEN => hash_max_listpack_value: u64;
     /// Entries (or, negative, a size class) of one part of a list.
-    "list-max-listpack-size" | "list-max-ziplist-size" = "-2", int(i32::MIN as i128, INT), OPEN | LATER => list_max_listpack_size: i64;
+    "list-max-listpack-size" | "list-max-ziplist-size" = "-2", int(i32::MIN as i128, INT), OPEN => list_max_listpack_size: i64;
     /// Parts at each end of a list that are not compressed; 0 compresses none.
     "list-compress-depth" = "0", int(0, INT), OPEN | LATER => list_compress_depth: i64;
     /// Members up to which a set of integers stays an array.
-    "set-max-intset-entries" = "512", int(0, LONG), OPEN | LATER => set_max_intset_entries: i64;
+    "set-max-intset-entries" = "512", int(0, LONG), OPEN => set_max_intset_entries: i64;
     /// Members up to which a set stays small.
-    "set-max-listpack-entries" = "128", int(0, LONG), OPEN | LATER => set_max_listpack_entries: i64;
+    "set-max-listpack-entries" = "128", int(0, LONG), OPEN => set_max_listpack_entries: i64;
     /// Bytes of a member up to which a set stays small.
-    "set-max-listpack-value" = "64", int(0, LONG), OPEN | LATER => set_max_listpack_value: i64;
+    "set-max-listpack-value" = "64", int(0, LONG), OPEN => set_max_listpack_value: i64;
     /// Members up to which a sorted set stays small.
-    "zset-max-listpack-entries" | "zset-max-ziplist-entries" = "128", int(0, LONG), OPEN | LATER => zset_max_listpack_entries: i64;
+    "zset-max-listpack-entries" | "zset-max-ziplist-entries" = "128", int(0, LONG), OPEN => zset_max_listpack_entries: i64;
     /// Bytes of a member up to which a sorted set stays small.
-    "zset-max-listpack-value" | "zset-max-ziplist-value" = "64", memory(0, LONG), OPEN | LATER => zset_max_listpack_value: u64;
+    "zset-max-listpack-value" | "zset-max-ziplist-value" = "64", memory(0, LONG), OPEN => zset_max_listpack_value: u64;
     /// Bytes up to which a HyperLogLog stays sparse.
     "hll-sparse-max-bytes" = "3000", memory(0, LONG), OPEN | LATER => hll_sparse_max_bytes: u64;
     /// Bytes of one node of a stream.

@@ -134,8 +134,9 @@ impl Core {
     }
 
     pub(super) fn new_space(&mut self) -> u32 {
-        self.next_space += 1;
-        self.next_space - 1
+        let space = self.next_space;
+        self.next_space = space.checked_add(1).expect("a data set has had four billion databases and large collections");
+        space
     }
 
     /// Serialises a sub-table that the running checkpoint has yet to take and that is about to change.

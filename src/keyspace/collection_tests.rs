@@ -296,7 +296,7 @@ fn checkpoints(seed: u64) {
         }
         ks.checkpoint_end();
         image.apply(changes);
-        let loaded = image.load(&manifest).unwrap_or_else(|error| panic!("{error}"));
+        let loaded = image.load(&manifest).unwrap_or_else(|error| panic!("{error}; seed {seed}"));
         check(&loaded, &at_begin);
         assert_eq!(loaded.dirty_pages(), 0);
         if dice.one_in(4) {

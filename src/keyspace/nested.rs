@@ -123,6 +123,7 @@ impl Db {
                 table.nested = Mark::Clean;
             }
             self.nested_taken += 1;
+            *left -= super::checkpoint::SKIP_COST;
         }
         true
     }

@@ -2,11 +2,13 @@
 //! reads, and read in all forms: element by element, in the parts of a quicklist, or as one compact run of bytes.
 
 use super::compact::{self, Pairs};
-use super::cursor::{Cursor, Read, Stop};
+use super::cursor::{Cursor, Read};
 use super::{Shape, Value, code, string};
 
-/// The most elements that one part holds.
+/// A part holds so many elements, or fewer as soon as they have so many bytes: where it ends does not depend on how the
+/// bytes come.
 const PART_ELEMENTS: u64 = 512;
+const PART_BYTES: usize = 64 * 1024;
 
 impl Shape {
     /// The type's number in what is written.
@@ -138,7 +140,7 @@ impl Left {
         self.left == 0
     }
 
-    /// The next elements: at least one, and as many more as are there whole.
+    /// The next elements, at least one. On `More` nothing has happened, but to `from`.
     pub fn part(&mut self, from: &mut Cursor<'_>) -> Read<Value> {
         let bytes = |from: &mut Cursor<'_>| Ok(from.string()?.into_owned());
         Ok(match self.form {
@@ -170,15 +172,9 @@ impl Left {
     }
 
     fn elements<T>(&mut self, from: &mut Cursor<'_>, mut read: impl FnMut(&mut Cursor<'_>) -> Read<T>) -> Read<Vec<T>> {
-        let mut elements = Vec::new();
-        for _ in 0..self.left.min(PART_ELEMENTS) {
-            let mut ahead = *from;
-            match read(&mut ahead) {
-                Ok(element) => elements.push(element),
-                Err(Stop::More(_)) if !elements.is_empty() => break,
-                Err(stop) => return Err(stop),
-            }
-            *from = ahead;
+        let (mut elements, start) = (Vec::new(), from.at());
+        while (elements.len() as u64) < self.left.min(PART_ELEMENTS) && from.at() - start < PART_BYTES {
+            elements.push(read(from)?);
         }
         self.left -= elements.len() as u64;
         Ok(elements)

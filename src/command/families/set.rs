@@ -42,7 +42,7 @@ pub const ROWS: &[Spec] = &[
         .doc("1.0.0", "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped."),
     spec("srandmember", -2, READONLY, Group::Set, srandmember)
         .keys(READ)
-        .doc("1.0.0", "Get one or multiple random members from a set"),
+        .doc("1.0.0", "Get one or multiple random members from a set."),
     spec("smembers", 2, READONLY, Group::Set, smembers).keys(READ).doc("1.0.0", "Returns all members of a set."),
     spec("sscan", -3, READONLY, Group::Set, sscan).keys(READ).doc("2.8.0", "Iterates over members of a set."),
     spec("sinter", -2, READONLY, Group::Set, |cx, args| combine(cx, args, Combination::Inter))
