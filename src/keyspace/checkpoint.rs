@@ -135,7 +135,8 @@ impl Core {
 
     pub(super) fn new_space(&mut self) -> u32 {
         let space = self.next_space;
-        self.next_space = space.checked_add(1).expect("a data set has had four billion databases and large collections");
+        self.next_space =
+            space.checked_add(1).expect("a data set has had four billion databases and large collections");
         space
     }
 

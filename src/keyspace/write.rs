@@ -294,7 +294,9 @@ impl<'a> DbMut<'a> {
         (low.nested, high.nested) = (nested, nested);
         *old = low;
         let high_number = db.tables.push(high);
-        if nested != Mark::Clean {
+        // What the running checkpoint has taken already counts again should it be given up.
+        let mut taken = || self.core.is_running() && db.tables.get_mut(high_number).nested().next().is_some();
+        if nested != Mark::Clean || taken() {
             db.list_half(self.core, high_number);
         }
         assert!(high_number != HOLE);
