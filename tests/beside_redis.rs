@@ -64,7 +64,7 @@ fn many(dice: &mut Dice, mut one: impl FnMut(&mut Dice) -> Vec<String>) -> Vec<S
 fn random_command(dice: &mut Dice) -> Vec<String> {
     let names = ["h1", "h2", "l1", "l2", "s1", "s2", "z1", "z2", "t"];
     // Mostly on a key of its type.
-    let mut of = |dice: &mut Dice, letter: &str| match dice.roll(25) {
+    let of = |dice: &mut Dice, letter: &str| match dice.roll(25) {
         0 => dice.pick(&names).to_string(),
         _ => format!("{letter}{}", 1 + dice.roll(2)),
     };
@@ -201,7 +201,7 @@ fn walk(seed: u64, judge: &mut Judge) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995);
     let mut world = World::new();
     judge.clear();
-    let mut digest = |world: &mut World, judge: &mut Judge| {
+    let digest = |world: &mut World, judge: &mut Judge| {
         judge.send(1, &["DEBUG", "DIGEST"]);
         let ours = world.ask(&["DEBUG", "DIGEST"]);
         assert_eq!(ours, judge.hear(1), "the digest");

@@ -2,8 +2,8 @@
 
 use super::tests::{Draws, Image};
 use super::*;
-use crate::base::{Dice, Millis};
 use crate::base::number::parse_i64;
+use crate::base::{Dice, Millis};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What a key holds, the simple way.
