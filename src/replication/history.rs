@@ -130,6 +130,12 @@ impl History {
         &self.former
     }
 
+    /// Where a former id ended.
+    pub fn left(&self, id: ReplId) -> Option<Offset> {
+        let former = self.former.iter().rev().find(|former| former.id == id).filter(|_| id != self.id)?;
+        Some(former.end)
+    }
+
     pub fn standing(&self) -> Standing {
         self.standing
     }
@@ -153,7 +159,8 @@ impl History {
     /// those of its `former` ids (oldest first). The id is one that both know.
     pub fn meet(&self, id: ReplId, at: Offset, former: &[Former], end: Offset) -> Option<Former> {
         let theirs = std::iter::once(Former { id, end: at }).chain(former.iter().rev().copied());
-        theirs.filter_map(|theirs| Some(Former { id: theirs.id, end: self.common(theirs.id, theirs.end, end)? })).next()
+        let common = |theirs: Former| self.common(theirs.id, theirs.end.min(at), end);
+        theirs.filter_map(|theirs| Some(Former { id: theirs.id, end: common(theirs)? })).next()
     }
 
     /// Judges `PSYNC asked next` by the rules of Redis' master.
@@ -220,12 +227,13 @@ impl History {
         }
     }
 
-    /// The master continued us at `at` under the id `new`; `true` if that is another id than before.
+    /// The master continued us under the id `new`; `true` if that is another id than before. `at`: where the old one
+    /// ended, which may lie ahead of what we hold: the bytes up to there are on their way, and are its own as well.
     pub fn adopt(&mut self, new: ReplId, at: Offset) -> bool {
         self.standing = Standing::Current;
         let changed = new != self.id && !planted(Bug::IdKeptOnContinue);
         if changed {
-            self.leave(at);
+            self.leave(at + u64::from(planted(Bug::EndTooHigh)));
             self.id = new;
         }
         changed
@@ -238,7 +246,8 @@ impl History {
     }
 
     /// The node went back to `to`, as history `id` (its own or a former one), and has thrown away what it held after
-    /// it. `false`, and nothing done, if `id` does not reach that far here.
+    /// it. `false`, and nothing done, if `id` does not reach that far here. Where former ids ended under `id` is as true
+    /// as before, even where that lies ahead now.
     pub fn rewind(&mut self, id: ReplId, to: Offset) -> bool {
         if id != self.id {
             let Some(at) = self.former.iter().rposition(|former| former.id == id && former.end >= to) else {
@@ -247,12 +256,6 @@ impl History {
             self.former.truncate(at);
             self.id = id;
         }
-        for former in &mut self.former {
-            if planted(Bug::RewindKeepsEnds) {
-                break;
-            }
-            former.end = former.end.min(to);
-        }
         self.standing = Standing::Resumed;
         true
     }
@@ -260,6 +263,10 @@ impl History {
     fn leave(&mut self, at: Offset) {
         if self.former.len() == FORMER_MAX {
             self.former.remove(0);
+        }
+        // What was still to come under an earlier id will not come any more beyond this point.
+        if !planted(Bug::PromisedEndsKept) {
+            self.former.iter_mut().for_each(|former| former.end = former.end.min(at));
         }
         self.former.push(Former { id: self.id, end: at });
     }

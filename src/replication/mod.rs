@@ -22,15 +22,18 @@
 //! 4. A full copy has a reason (`tests::world`, `asked`), and nothing follows a marked copy before its first ACK.
 //! 5. Once faults stop, all replicas come to hold what their master holds (`tests::world`, `heal`).
 //!
-//! `tests::seeds` plants twelve bugs (`planted`) and asks that every one is noticed.
+//! `tests::seeds` plants thirteen bugs (`planted`) and asks that every one is noticed.
 //!
 //! # What is ours beyond Redis
-//! A replica of this make says `capa former:<replid>:<end>` for each id that it left, and, where it can, `capa rewind`
-//! (every other make ignores capabilities that it does not know). So a master of this make knows where the two parted,
-//! even after the replica took an id of its own: one that holds nothing of its own resumes in part; one that does is
-//! answered `+REWIND <replid> <offset>`, goes back to there by its own means and asks again, or else takes a full copy,
-//! and the log and INFO (`last_full_resync`) tell from which offset to which its tail was thrown away. Any former id is
-//! honoured up to its end, not only the last.
+//! A replica of this make says `capa history`, and is told behind `+CONTINUE <replid>` where the id that it asked for
+//! ended, even if that lies ahead of what it holds: should one that is still at that id and further on ask it later, it
+//! waits for the bytes that are on their way and continues, where it would have had to give a full copy. The replica
+//! says `capa former:<replid>:<end>` for each id that it left, and, where it can, `capa rewind` (every other make ignores
+//! capabilities that it does not know). So a master of this make knows where the two parted, even after the replica took
+//! an id of its own: one that holds nothing of its own resumes in part; one that does is answered
+//! `+REWIND <replid> <offset>`, goes back to there by its own means and asks again, or else takes a full copy, and the log
+//! and INFO (`last_full_resync`) tell from which offset to which its tail was thrown away. Any former id is honoured up to
+//! its end, not only the last.
 //!
 //! # Files, in reading order
 //! `history` (which ids, up to where), `backlog` (bytes in memory), `stream` (both, and what is released), `source` (the

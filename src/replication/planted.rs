@@ -16,8 +16,6 @@ pub(super) enum Bug {
     ShortSend,
     /// Replicas are fed what the log does not have.
     FedUnreleased,
-    /// Going back leaves the ends of former ids where they were.
-    RewindKeepsEnds,
     /// Events of an earlier connection are believed.
     StaleConn,
     /// A half loaded copy keeps its old id.
@@ -28,6 +26,10 @@ pub(super) enum Bug {
     PromotedWithoutId,
     /// A marked copy is followed by the stream before the replica has acknowledged it.
     NoFirstAck,
+    /// The end of the id that was left is noted one byte too high.
+    EndTooHigh,
+    /// A node that takes an id of its own goes on believing in bytes that it was promised and never got.
+    PromisedEndsKept,
 }
 
 #[cfg(test)]

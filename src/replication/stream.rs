@@ -206,9 +206,10 @@ impl Stream {
         self.selected = None;
     }
 
-    /// The master continues us, under `id`.
-    pub(super) fn adopt(&mut self, id: ReplId) -> bool {
-        self.history.adopt(id, self.backlog.end())
+    /// The master continues us, under `id`; `left`: where it left the id that we asked for.
+    pub(super) fn adopt(&mut self, id: ReplId, left: Option<Offset>) -> bool {
+        let end = self.backlog.end();
+        self.history.adopt(id, left.map_or(end, |left| left.max(end)))
     }
 
     /// A full copy of history `id` at `at` took the place of everything.

@@ -80,7 +80,7 @@ impl Sink {
         if let Some(ip) = &config.ip {
             bytes.extend(request(&[b"REPLCONF", b"ip-address", ip]));
         }
-        let mut capa: Vec<Vec<u8>> = vec![b"eof".to_vec(), b"psync2".to_vec()];
+        let mut capa: Vec<Vec<u8>> = vec![b"eof".to_vec(), b"psync2".to_vec(), b"history".to_vec()];
         if config.rewind {
             capa.push(b"rewind".to_vec());
         }
@@ -137,7 +137,8 @@ impl Sink {
                 out.push(Effect::Log(Note::notice("Successful partial resynchronization with master.")));
                 let id = rest.first().and_then(|id| ReplId::parse(id)).unwrap_or(stream.history().id());
                 let resumed = stream.history().standing() == Standing::Resumed;
-                let changed = stream.adopt(id);
+                let left = rest.get(1).and_then(|end| parse_i64(end)).and_then(|end| u64::try_from(end).ok());
+                let changed = stream.adopt(id, left.map(Offset));
                 if changed {
                     out.push(Effect::Log(Note::notice(format!("Master replication ID changed to {id}"))));
                 }

@@ -35,6 +35,8 @@ struct Peer {
     port: i64,
     eof: bool,
     psync2: bool,
+    /// Understands where the id that it asked for was left.
+    history: bool,
     rewind: bool,
     rdb_only: bool,
     functions_only: bool,
@@ -196,6 +198,7 @@ impl Source {
             Conf::IpAddress(ip) => peer.announced_ip = (!ip.is_empty()).then(|| text(ip)),
             Conf::Capa(capa) if capa.eq_ignore_ascii_case(b"eof") => peer.eof = true,
             Conf::Capa(capa) if capa.eq_ignore_ascii_case(b"psync2") => peer.psync2 = true,
+            Conf::Capa(capa) if capa.eq_ignore_ascii_case(b"history") => peer.history = true,
             Conf::Capa(capa) if capa.eq_ignore_ascii_case(b"rewind") => peer.rewind = true,
             Conf::Capa(capa) => {
                 if let Some(former) = parse_former(capa)
@@ -250,7 +253,10 @@ impl Source {
         let mut why = format!("Full resync requested by replica {name} with SYNC");
         if let Ask::Psync { replid, next } = ask {
             match stream.history().continues(replid, next, &stream.held(), &name) {
-                Verdict::Continue { from } => return self.resume(now, link, from, &name, stream, out),
+                Verdict::Continue { from } => {
+                    let left = ReplId::parse(replid).and_then(|id| stream.history().left(id));
+                    return self.resume(now, link, from, left, &name, stream, out);
+                }
                 Verdict::Full { reason } => {
                     let ahead = matches!(reason, Reason::Ahead { .. });
                     if ahead && self.catching_up(now, next, stream) {
@@ -262,7 +268,7 @@ impl Source {
                         && to.end == at
                         && stream.held().contains(&at)
                     {
-                        return self.resume(now, link, at, &name, stream, out);
+                        return self.resume(now, link, at, None, &name, stream, out);
                     }
                     why = reason.to_string();
                     out.push(Effect::Log(Note::notice(why.clone())));
@@ -321,11 +327,13 @@ impl Source {
         wait
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one answer, with the step's context")]
     fn resume(
         &mut self,
         now: Millis,
         link: LinkId,
         from: Offset,
+        left: Option<Offset>,
         name: &str,
         stream: &mut Stream,
         out: &mut Vec<Effect>,
@@ -334,9 +342,10 @@ impl Source {
         let Some(entry) = self.links.get_mut(&link) else { return };
         entry.phase =
             Phase::Streaming { sent: from, flow: Flow::Idle, acked: from, synced: Offset::default(), heard: now };
-        let bytes = match entry.peer.psync2 {
-            true => format!("+CONTINUE {}\r\n", stream.history().id()),
-            false => "+CONTINUE\r\n".to_owned(),
+        let bytes = match (entry.peer.psync2, left.filter(|_| entry.peer.history)) {
+            (true, Some(left)) => format!("+CONTINUE {} {left}\r\n", stream.history().id()),
+            (true, None) => format!("+CONTINUE {}\r\n", stream.history().id()),
+            (false, _) => "+CONTINUE\r\n".to_owned(),
         };
         out.push(Effect::Reply { link, bytes: bytes.into_bytes() });
         out.push(Effect::Log(Note::notice(format!(

@@ -686,11 +686,15 @@ impl World {
         let (history, content) = (live.stream.history(), &live.content);
         assert_eq!(content.len() as u64, live.stream.end().0, "offset and keyspace of node {n}");
         assert!(self.truth[&history.id()].starts_with(content), "node {n} holds what its history never was");
+        // A replica may have been told of an end that it has yet to reach: up to there its master's id is the judge. Who
+        // writes himself has nothing to come.
+        let whole = &self.truth[&history.id()];
+        let writes = live.stream.upstream() == Upstream::Own && history.standing() != Standing::Resumed;
         for former in history.former() {
             let end = former.end.0 as usize;
-            assert!(end <= content.len(), "a former id ends beyond the stream");
+            assert!(!writes || end <= content.len(), "a former id ends beyond the stream of a master");
             let theirs = self.truth[&former.id].get(..end);
-            assert!(theirs == Some(&content[..end]), "node {n} claims a former id too far");
+            assert!(theirs.is_some() && theirs == whole.get(..end), "node {n} claims a former id too far");
         }
         let start = live.stream.backlog().start();
         let held = live.stream.backlog().slices(start, usize::MAX).expect("its start").collect::<Vec<_>>().concat();

@@ -89,7 +89,7 @@ impl World {
                     for pair in pairs.chunks(2) {
                         match *pair {
                             [b"listening-port", port] => self.source(n, said(Conf::ListeningPort(number(port)))),
-                            [b"capa", b"rewind"] if !self.nodes[n].native => {}
+                            [b"capa", b"rewind" | b"history"] if !self.nodes[n].native => {}
                             [b"capa", capa] => self.source(n, said(Conf::Capa(capa))),
                             ref other => panic!("REPLCONF {other:?}"),
                         }
