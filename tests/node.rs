@@ -109,6 +109,64 @@ fn a_crash_changes_no_collection() {
     assert_eq!(standing(&node), before);
 }
 
+/// Changes to large collections before, between and behind the steps of a checkpoint that never ends well.
+#[test]
+fn a_crash_in_a_checkpoint_changes_no_large_collection() {
+    let mut dice = Dice(27);
+    let mut node = Server::node(&[]);
+    let mut client = node.client();
+    for from in (0..30_000).step_by(500) {
+        let all = |line: &dyn Fn(usize) -> String| (from..from + 500).map(line).collect::<Vec<_>>().join(" ");
+        client.ask(&format!("HSET hash {}", all(&|n| format!("field:{n} {}", "value".repeat(n % 9)))));
+        client.ask(&format!("SADD set {}", all(&|n| format!("member:{n}"))));
+        client.ask(&format!("RPUSH list {}", all(&|n| format!("{n}{}", "element".repeat(n % 20)))));
+        client.ask(&format!("ZADD ranked {}", all(&|n| format!("{} member:{n}", n * 37 % 1009))));
+    }
+    let mut cut = 0;
+    for round in 0..12 {
+        let mut change = |client: &mut Client, times: u64| {
+            for _ in 0..times {
+                let n = dice.below(40_000);
+                let line = match dice.below(16) {
+                    0 => format!("HSET hash field:{n} {}", "other".repeat(n as usize % 30)),
+                    1 => format!("HDEL hash field:{n}"),
+                    2 => format!("HINCRBY counters counter:{} {n}", n % 3000),
+                    3 => format!("SADD set member:{n}"),
+                    4 => format!("SREM set member:{n}"),
+                    5 => "SPOP set 2".to_string(),
+                    6 => format!("LSET list {} other:{n}", n % 20_000),
+                    7 => format!("LINSERT list BEFORE other:{n} between"),
+                    8 => "RPOPLPUSH list list".to_string(),
+                    9 => format!("LTRIM list {} -2", n % 3),
+                    10 => format!("LPUSH list {n} {n} {n}"),
+                    11 => format!("ZADD ranked {} member:{n}", n % 501),
+                    12 => format!("ZREM ranked member:{n}"),
+                    13 => "ZPOPMIN ranked 2".to_string(),
+                    14 if n % 10 == 0 => {
+                        format!("COPY {} copy REPLACE", ["hash", "set", "list", "ranked"][n as usize / 10 % 4])
+                    }
+                    14 => "DEL copy".to_string(),
+                    _ => {
+                        let name = ["hash", "set", "list", "ranked"][n as usize % 4];
+                        client.ask(&format!("RENAME {name} moved"));
+                        format!("RENAME moved {name}")
+                    }
+                };
+                client.ask(&line);
+            }
+        };
+        let mut client = node.client();
+        change(&mut client, 200);
+        client.ask("BGSAVE");
+        change(&mut client, [0, 5, 20, 60, 150, 400][round % 6]);
+        cut += node.info("persistence").int("rdb_bgsave_in_progress");
+        let before = standing(&node);
+        node.crash();
+        assert_eq!(standing(&node), before, "round {round}");
+    }
+    assert!(cut > 0, "no checkpoint was cut off");
+}
+
 #[test]
 fn save_and_bgsave_leave_checkpoints_that_a_start_reads() {
     let mut node = Server::node(&[]);
