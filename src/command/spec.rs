@@ -267,45 +267,77 @@ impl Categories {
 pub struct KeySpec {
     /// Flag names as COMMAND INFO prints them: `RO`, `RW`, `OW`, `RM`, `access`, `update`, `insert`, `delete`.
     pub flags: &'static [&'static str],
-    /// Index of the first key; the command's name is 0.
-    pub first: usize,
-    /// Index of the last key relative to the first; negative: counted from the end (-1 is the last word).
-    pub last: isize,
-    /// From one key to the next.
-    pub step: usize,
-    /// At `first` stands how many keys follow it; `last` says nothing then.
-    pub counted: bool,
+    pub place: Place,
+}
+
+/// Where keys are found.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    Range {
+        /// Index of the first key; the command's name is 0.
+        first: usize,
+        /// Index of the last key relative to the first; negative: counted from the end (-1 is the last word).
+        last: isize,
+        /// From one key to the next.
+        step: usize,
+    },
+    /// Behind the word at this index, which says how many they are.
+    Counted(usize),
+    /// One key behind this option; the option counts where it stands last, as its handler reads it.
+    Behind(&'static str),
+    /// Names made of values: nobody knows them before.
+    Made,
 }
 
 /// One key at `first`.
 pub const fn key(first: usize, flags: &'static [&'static str]) -> KeySpec {
-    KeySpec { flags, first, last: 0, step: 1, counted: false }
+    KeySpec { flags, place: Place::Range { first, last: 0, step: 1 } }
 }
 
 /// Keys from `first` to the end, `step` apart.
 pub const fn keys_from(first: usize, step: usize, flags: &'static [&'static str]) -> KeySpec {
-    KeySpec { flags, first, last: -1, step, counted: false }
+    KeySpec { flags, place: Place::Range { first, last: -1, step } }
 }
 
 /// Keys behind the word at `first`, which says how many they are.
 pub const fn keys_counted(first: usize, flags: &'static [&'static str]) -> KeySpec {
-    KeySpec { flags, first, last: 0, step: 1, counted: true }
+    KeySpec { flags, place: Place::Counted(first) }
+}
+
+/// The key behind an option.
+pub const fn key_behind(option: &'static str, flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, place: Place::Behind(option) }
+}
+
+/// Keys whose names are made of values.
+pub const fn keys_made(flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, place: Place::Made }
 }
 
 impl KeySpec {
     /// The indices of the keys in a request of `words` words; `word` gives one of them.
     pub fn indices<'w>(&self, words: usize, word: &dyn Fn(usize) -> &'w [u8]) -> impl Iterator<Item = usize> + use<> {
-        if self.counted {
-            let count = (self.first < words).then(|| parse_i64(word(self.first))).flatten();
-            let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-            let first = self.first + 1;
-            return (first..first.saturating_add(count).min(words.max(first))).step_by(self.step);
+        match self.place {
+            Place::Range { first, last, step } => {
+                let last = match last {
+                    last if last < 0 => words.checked_sub(last.unsigned_abs()),
+                    last => Some(first + last.unsigned_abs()),
+                };
+                let end = last.map_or(0, |last| (last + 1).min(words));
+                (first..end.max(first)).step_by(step)
+            }
+            Place::Counted(at) => {
+                let count = (at < words).then(|| parse_i64(word(at))).flatten();
+                let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+                let first = at + 1;
+                (first..first.saturating_add(count).min(words.max(first))).step_by(1)
+            }
+            Place::Behind(option) => {
+                let stands = |&at: &usize| word(at).eq_ignore_ascii_case(option.as_bytes());
+                let at = (1..words.saturating_sub(1)).rev().find(stands).map(|at| at + 1);
+                at.map_or(0..0, |at| at..at + 1).step_by(1)
+            }
+            Place::Made => (0..0).step_by(1),
         }
-        let last = match self.last {
-            last if last < 0 => words.checked_sub(last.unsigned_abs()),
-            last => Some(self.first + last.unsigned_abs()),
-        };
-        let end = last.map_or(0, |last| (last + 1).min(words));
-        (self.first..end.max(self.first)).step_by(self.step)
     }
 }

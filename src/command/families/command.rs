@@ -2,7 +2,7 @@
 
 use super::help::help;
 use crate::base::glob;
-use crate::command::spec::{Categories, Flags, Group, KeySpec, LOADING, STALE, Spec, spec};
+use crate::command::spec::{Categories, Flags, Group, KeySpec, LOADING, Place, STALE, Spec, spec};
 use crate::command::{Args, Cx, Outcome, Refusal, table};
 use crate::resp::Writer;
 
@@ -107,46 +107,49 @@ fn describe(reply: &mut Writer<'_>, spec: &Spec) {
 
 /// First key, last key and step as COMMAND gave them before there were key specifications.
 fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64) {
-    let keys: Vec<&KeySpec> = keys.iter().filter(|keys| !keys.counted).collect();
-    let Some(range) = keys.first() else { return (0, 0, 0) };
-    let first = range.first as i64;
-    let last =
-        keys.iter().map(|keys| if keys.last < 0 { keys.last as i64 } else { keys.first as i64 + keys.last as i64 });
+    let ranges = || {
+        keys.iter().filter_map(|keys| match keys.place {
+            Place::Range { first, last, step } => Some((first as i64, last as i64, step as i64)),
+            _ => None,
+        })
+    };
+    let Some((first, _, step)) = ranges().next() else { return (0, 0, 0) };
+    let last = ranges().map(|(first, last, _)| if last < 0 { last } else { first + last });
     let last = last.reduce(|a, b| if a < 0 || b < 0 { a.min(b) } else { a.max(b) }).unwrap_or(first);
-    (first, last, range.step as i64)
+    (first, last, step)
 }
 
 fn describe_keys(reply: &mut Writer<'_>, keys: &KeySpec) {
-    reply.map(3);
-    reply.bulk(b"flags");
-    words(reply, keys.flags.iter().copied());
-    reply.bulk(b"begin_search");
-    reply.map(2);
-    reply.bulk(b"type");
-    reply.bulk(b"index");
-    reply.bulk(b"spec");
-    reply.map(1);
-    reply.bulk(b"index");
-    reply.int(keys.first as i64);
-    reply.bulk(b"find_keys");
-    reply.map(2);
-    reply.bulk(b"type");
-    reply.bulk(if keys.counted { b"keynum" } else { b"range" });
-    reply.bulk(b"spec");
-    reply.map(3);
-    if keys.counted {
-        for (name, number) in [(&b"keynumidx"[..], 0), (b"firstkey", 1), (b"keystep", keys.step as i64)] {
+    let part = |reply: &mut Writer<'_>, name: &[u8], kind: &[u8], numbers: &[(&[u8], i64)]| {
+        reply.bulk(name);
+        reply.map(2);
+        reply.bulk(b"type");
+        reply.bulk(kind);
+        reply.bulk(b"spec");
+        reply.map(numbers.len());
+        for &(name, number) in numbers {
             reply.bulk(name);
             reply.int(number);
         }
-        return;
+    };
+    reply.map(3);
+    reply.bulk(b"flags");
+    words(reply, keys.flags.iter().copied());
+    match keys.place {
+        Place::Range { first, last, step } => {
+            part(reply, b"begin_search", b"index", &[(b"index", first as i64)]);
+            let numbers: &[(&[u8], i64)] = &[(b"lastkey", last as i64), (b"keystep", step as i64), (b"limit", 0)];
+            part(reply, b"find_keys", b"range", numbers);
+        }
+        Place::Counted(at) => {
+            part(reply, b"begin_search", b"index", &[(b"index", at as i64)]);
+            part(reply, b"find_keys", b"keynum", &[(b"keynumidx", 0), (b"firstkey", 1), (b"keystep", 1)]);
+        }
+        Place::Behind(_) | Place::Made => {
+            part(reply, b"begin_search", b"unknown", &[]);
+            part(reply, b"find_keys", b"unknown", &[]);
+        }
     }
-    reply.bulk(b"lastkey");
-    reply.int(keys.last as i64);
-    reply.bulk(b"keystep");
-    reply.int(keys.step as i64);
-    reply.bulk(b"limit");
-    reply.int(0);
 }
 
 /// A set of simple strings.

@@ -1,11 +1,11 @@
 //! LCS: the longest common subsequence of two strings, and where its pieces stand.
 
-use crate::command::spec::{Group, KeySpec, READONLY, Spec, spec};
+use crate::command::spec::{Group, KeySpec, Place, READONLY, Spec, spec};
 use crate::command::{Args, Cx, Outcome, Refusal};
 use crate::resp::Writer;
 
 pub const ROWS: &[Spec] = &[spec("lcs", -3, READONLY, Group::String, lcs)
-    .keys(&[KeySpec { flags: &["RO", "access"], first: 1, last: 1, step: 1, counted: false }])
+    .keys(&[KeySpec { flags: &["RO", "access"], place: Place::Range { first: 1, last: 1, step: 1 } }])
     .doc("7.0.0", "Finds the longest common substring.")];
 
 /// What is asked for.

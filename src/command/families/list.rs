@@ -107,6 +107,16 @@ fn change<R>(cx: &mut Cx<'_>, key: Key<'_>, change: impl FnOnce(&mut ListMut<'_,
     result
 }
 
+/// A list of these elements, at least one; nothing is in its way but what is due and unseen.
+pub fn make(cx: &mut Cx<'_>, key: Key<'_>, elements: &[Vec<u8>]) {
+    cx.remove_emptied(key);
+    change(cx, key, |list| {
+        list.expect(elements.iter().map(Vec::as_slice));
+        elements.iter().for_each(|element| list.push(End::Right, element));
+    });
+    cx.changed_by(key.bytes, elements.len() as u64);
+}
+
 /// Whether a push makes a list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Where {

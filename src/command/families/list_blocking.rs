@@ -2,12 +2,13 @@
 
 use super::list::{MOVE, Many, end_word, pop_many, shift, take};
 use crate::base::Millis;
-use crate::command::spec::{BLOCKING, DENYOOM, Group, KeySpec, MOVABLE_KEYS, Spec, WRITE, keys_counted, spec};
+use crate::command::spec::{BLOCKING, DENYOOM, Group, KeySpec, MOVABLE_KEYS, Place, Spec, WRITE, keys_counted, spec};
 use crate::command::{Args, Cx, Outcome};
 use crate::keyspace::{End, Kind};
 
 /// All words but the last.
-const KEYS: &[KeySpec] = &[KeySpec { flags: &["RW", "access", "delete"], first: 1, last: -2, step: 1, counted: false }];
+const KEYS: &[KeySpec] =
+    &[KeySpec { flags: &["RW", "access", "delete"], place: Place::Range { first: 1, last: -2, step: 1 } }];
 
 pub const ROWS: &[Spec] = &[
     spec("blpop", -3, WRITE.or(BLOCKING), Group::List, |cx, args| pop(cx, args, End::Left)).keys(KEYS).doc(

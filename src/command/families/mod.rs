@@ -8,6 +8,7 @@ mod config;
 pub mod connection;
 mod counter;
 mod debug;
+mod dump;
 mod expire;
 mod hash;
 pub mod help;
@@ -16,6 +17,7 @@ mod keys;
 mod lcs;
 mod list;
 mod list_blocking;
+mod memory;
 mod object;
 mod persistence;
 mod pubsub;
@@ -24,6 +26,7 @@ mod replication;
 mod scan;
 mod server;
 mod set;
+mod sort;
 mod string;
 mod substring;
 mod transaction;
@@ -45,7 +48,10 @@ pub const FAMILIES: &[&[Spec]] = &[
     zset_range::ROWS,
     zset_combine::ROWS,
     keys::ROWS,
+    sort::ROWS,
+    dump::ROWS,
     object::ROWS,
+    memory::ROWS,
     scan::ROWS,
     expire::ROWS,
     transaction::ROWS,

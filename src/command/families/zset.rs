@@ -6,7 +6,7 @@ use super::scan;
 use crate::base::Millis;
 use crate::base::number::push_f64;
 use crate::command::spec::{
-    BLOCKING, DENYOOM, FAST, Flags, Group, KeySpec, MOVABLE_KEYS, READONLY, Spec, WRITE, key, keys_counted, spec,
+    BLOCKING, DENYOOM, FAST, Flags, Group, KeySpec, MOVABLE_KEYS, Place, READONLY, Spec, WRITE, key, keys_counted, spec,
 };
 use crate::command::transfer::Sizes;
 use crate::command::{Args, Cx, Outcome, Refusal};
@@ -21,7 +21,7 @@ const UPDATE: &[KeySpec] = &[key(1, &["RW", "update"])];
 const POP: &[KeySpec] = &[key(1, &["RW", "access", "delete"])];
 /// All words but the last.
 const POP_ALL: &[KeySpec] =
-    &[KeySpec { flags: &["RW", "access", "delete"], first: 1, last: -2, step: 1, counted: false }];
+    &[KeySpec { flags: &["RW", "access", "delete"], place: Place::Range { first: 1, last: -2, step: 1 } }];
 
 pub const ROWS: &[Spec] = &[
     spec("zadd", -4, STORE, Group::SortedSet, zadd).keys(UPDATE).doc(

@@ -1,0 +1,126 @@
+//! DUMP and RESTORE: one value as bytes, the way it stands in an RDB file.
+
+use crate::base::Millis;
+use crate::command::spec::{Categories, DENYOOM, Group, READONLY, Spec, WRITE, key, spec};
+use crate::command::transfer::{self, Sizes};
+use crate::command::{Args, Cx, Outcome, Refusal, access};
+use crate::keyspace::access_clock;
+use crate::rdb::{self, DumpError};
+
+pub const ROWS: &[Spec] = &[
+    spec("dump", 2, READONLY, Group::Generic, dump)
+        .keys(&[key(1, &["RO", "access"])])
+        .acl(Categories::KEYSPACE)
+        .doc("2.6.0", "Returns a serialized representation of the value stored at a key."),
+    spec("restore", -4, WRITE.or(DENYOOM), Group::Generic, restore)
+        .keys(&[key(1, &["OW", "update"])])
+        .acl(Categories::KEYSPACE.or(Categories::DANGEROUS))
+        .doc("2.6.0", "Creates a key from the serialized representation of a value."),
+];
+
+/// DUMP key
+fn dump(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let key = cx.key(args.bytes()?);
+    if cx.read(key, |entry, mut reply| reply.bulk(&transfer::dump(entry))).is_none() {
+        cx.reply().null();
+    }
+    Ok(())
+}
+
+/// What RESTORE is told besides.
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+    idle_seconds: Option<i64>,
+}
+
+impl Options {
+    fn read(args: &mut Args<'_>) -> Result<Options, Refusal> {
+        let (mut options, mut frequency) = (Options::default(), None);
+        while args.left() > 0 {
+            if args.take("replace") {
+                options.replace = true;
+            } else if args.take("absttl") {
+                options.absolute = true;
+            } else if args.left() > 1 && frequency.is_none() && args.take("idletime") {
+                let seconds = Some(args.int()?).filter(|&seconds| seconds >= 0);
+                options.idle_seconds =
+                    Some(seconds.ok_or_else(|| Refusal::err("Invalid IDLETIME value, must be >= 0"))?);
+            } else if args.left() > 1 && options.idle_seconds.is_none() && args.take("freq") {
+                // Only clocks are kept, no frequencies.
+                let counter = Some(args.int()?).filter(|counter| (0..=255).contains(counter));
+                let counter = counter.ok_or_else(|| Refusal::err("Invalid FREQ value, must be >= 0 and <= 255"))?;
+                frequency = Some(counter);
+            } else {
+                return Err(Refusal::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// RESTORE key ttl serialized-value \[REPLACE\] \[ABSTTL\] \[IDLETIME seconds\] \[FREQ frequency\]
+///
+/// Replicas are fed the deadline, not the span.
+fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let (key, ttl, payload) = (cx.key(args.bytes()?), args.bytes()?, args.bytes()?);
+    let options = Options::read(args)?;
+    let there = cx.is_there(key);
+    if there && !options.replace {
+        return Err(Refusal::Text("BUSYKEY Target key name already exists.".into()));
+    }
+    let ttl = crate::base::number::parse_i64(ttl).ok_or(Refusal::NotInteger)?;
+    if ttl < 0 {
+        return Err(Refusal::err("Invalid TTL value, must be >= 0"));
+    }
+    let bad = || Refusal::err("Bad data format");
+    let value = rdb::restore(payload).map_err(|error| match error {
+        DumpError::Footer => Refusal::err("DUMP payload version or checksum are wrong"),
+        DumpError::Value(_) => bad(),
+    })?;
+    let deadline = match ttl {
+        0 => None,
+        at if options.absolute => Some(Millis(at)),
+        span => Some(Millis(cx.now.0.saturating_add(span))),
+    };
+    if deadline.is_some_and(|deadline| cx.is_past(deadline)) {
+        let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
+        if there && cx.remove(key, lazy) {
+            cx.feed(&[access::del_word(lazy), key.bytes]);
+        }
+        cx.reply().ok();
+        return Ok(());
+    }
+    let sizes = Sizes::of(&cx.server.config.settings);
+    let old = cx.server.keyspace.db_mut(cx.db as usize).detach(key);
+    if transfer::load(&mut cx.server.keyspace, sizes, cx.db, key, deadline, &value).is_err() {
+        // The parts fit, the whole does not (a member twice): as if nothing had been asked.
+        let mut db = cx.server.keyspace.db_mut(cx.db as usize);
+        db.remove(key);
+        if let Some(old) = old {
+            db.put(key, old);
+        }
+        return Err(bad());
+    }
+    if let Some(old) = old {
+        let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
+        cx.server.free(old, lazy);
+    }
+    if let (Some(seconds), Some(entry)) = (options.idle_seconds, cx.server.keyspace.db(cx.db as usize).get(key)) {
+        entry.set_access(access_clock(Millis(cx.now.0.saturating_sub(seconds.saturating_mul(1000)))));
+    }
+    cx.changed(key.bytes);
+    match deadline {
+        Some(deadline) if !options.absolute => {
+            let mut digits = itoa::Buffer::new();
+            let mut words: Vec<&[u8]> = args.all().collect();
+            words[2] = digits.format(deadline.0).as_bytes();
+            words.push(b"ABSTTL");
+            cx.feed(&words);
+        }
+        _ => cx.feed_request(args),
+    }
+    cx.reply().ok();
+    Ok(())
+}
