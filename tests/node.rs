@@ -142,7 +142,7 @@ fn a_crash_in_a_checkpoint_changes_no_large_collection() {
                     11 => format!("ZADD ranked {} member:{n}", n % 501),
                     12 => format!("ZREM ranked member:{n}"),
                     13 => "ZPOPMIN ranked 2".to_string(),
-                    14 if n % 10 == 0 => {
+                    14 if n.is_multiple_of(10) => {
                         format!("COPY {} copy REPLACE", ["hash", "set", "list", "ranked"][n as usize / 10 % 4])
                     }
                     14 => "DEL copy".to_string(),

@@ -552,6 +552,7 @@ fn every_command_is_in_a_script() {
 
 const SCRIPTED: &[Group] = &[
     Group::String,
+    Group::Bitmap,
     Group::Generic,
     Group::Transactions,
     Group::PubSub,

@@ -5,6 +5,7 @@
 //! the order in which they came: the request of each is executed again, as if it came now, as long as the key holds a
 //! value of the type that it waits for. It may find nothing again; then it waits on, with the deadline that it had.
 
+use super::access::is_due;
 use super::client::{Blocked, Slot};
 use super::{Args, Cx, OwnedArgs, Server};
 use crate::base::Millis;
@@ -111,7 +112,8 @@ impl Server {
 
     fn serve(&mut self, slot: Slot, (db, key): &Name) {
         let entry = self.keyspace.db(*db as usize).get(self.keyspace.key(key));
-        let held = entry.map(|entry| entry.value().kind());
+        // What is due is left to the next look-up: nobody is woken for it, and no DEL is fed before its time.
+        let held = entry.filter(|&entry| !is_due(entry, self.wall)).map(|entry| entry.value().kind());
         let Some(Blocked::Keys { kind, db: its, .. }) =
             self.clients.get(slot).and_then(|client| client.blocked.as_ref())
         else {

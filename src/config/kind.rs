@@ -221,7 +221,7 @@ fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Digits with an optional unit; no digits are zero, as Redis has it.
-fn bytes_with_unit(word: &str) -> Option<u64> {
+pub fn bytes_with_unit(word: &str) -> Option<u64> {
     let end = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
     let (digits, unit) = word.split_at(end);
     let factor: u64 = match &*unit.to_ascii_lowercase() {

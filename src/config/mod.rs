@@ -59,7 +59,7 @@ mod types;
 pub use config::{Config, Role};
 pub use error::{ConfigError, LineError};
 pub use honoured::Settings;
-pub use kind::{Form, Kind};
+pub use kind::{Form, Kind, bytes_with_unit};
 pub use live::{Change, SetAccess, SetError};
 pub use rewrite::RewriteError;
 pub use sentinel::{KnownReplica, KnownSentinel, Lookup, MasterConfig, SentinelSettings};

@@ -8,6 +8,7 @@ use crate::base::number::{parse_f64, parse_i64};
 use crate::command::spec::{ADMIN, Group, LOADING, NOSCRIPT, STALE, Spec, spec};
 use crate::command::transfer;
 use crate::command::{Args, Ask, Blocked, Cx, Outcome, Refusal};
+use crate::config::bytes_with_unit;
 use crate::keyspace::{Digest, EntryRef};
 use crate::resp::Proto;
 
@@ -45,6 +46,9 @@ const HELP: &[&str] = &[
     "    Reply with a test value of the specified type. <type> can be: string,",
     "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
     "    true, false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Takes a size, and does nothing: a long element of a list stands in a leaf of",
+    "    its own by the size of a leaf.",
     "RELOAD",
     "    Write a checkpoint and reload the keyspace from disk.",
     "REPLICATE <word> [<word> ...]",
@@ -83,6 +87,12 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"populate", 1..=3) => populate(cx, args),
         (b"set-active-expire", 1) => {
             cx.server.active_expire = args.bytes()? != b"0";
+            ok(cx)
+        }
+        (b"quicklist-packed-threshold", 1) => {
+            let size = std::str::from_utf8(args.bytes()?).ok().and_then(bytes_with_unit);
+            let size = size.filter(|size| (1..1 << 32).contains(size));
+            size.ok_or_else(|| Refusal::err("argument must be a memory value bigger than 1 and smaller than 4gb"))?;
             ok(cx)
         }
         (b"reload" | b"loadaof", _) => {

@@ -2,6 +2,7 @@
 
 use super::spec::{Group, NONE, Spec, spec};
 
+mod bitmap;
 mod client;
 mod command;
 mod config;
@@ -39,6 +40,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     substring::ROWS,
     lcs::ROWS,
+    bitmap::ROWS,
     counter::ROWS,
     hash::ROWS,
     list::ROWS,

@@ -24,7 +24,7 @@ pub const ROWS: &[Spec] = &[
 ];
 
 /// The length of a key's string, to change it: `None` where there is none.
-fn held_len(cx: &mut Cx<'_>, key: crate::keyspace::Key<'_>) -> Result<Option<usize>, Refusal> {
+pub(super) fn held_len(cx: &mut Cx<'_>, key: crate::keyspace::Key<'_>) -> Result<Option<usize>, Refusal> {
     let held = cx.writing(key, |entry| entry.string().map(|string| string.len()));
     held.map(|len| len.ok_or(Refusal::WrongType)).transpose()
 }
