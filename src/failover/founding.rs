@@ -28,7 +28,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How often sentinels say hello (`SENTINEL_PUBLISH_PERIOD`).
 pub const HELLO_PERIOD_MS: Millis = Millis(2_000);
-/// The view has settled when nobody new was seen for this long: three hellos.
+/// One that has seen nobody may have no link to a node yet: it waits for three hellos. With others in view, the view has
+/// settled when nobody new came for half as long: every sentinel says hello on each node as soon as it is linked to it,
+/// and once a period from then on, so all that are linked to a node of ours have been seen by then. (Later ones join.)
 pub const SETTLE_MS: Millis = Millis(3 * HELLO_PERIOD_MS.0);
 /// The second in rank begins this much after the first, and so on, so that founders rarely meet.
 pub const RANK_MS: Millis = Millis(700);
@@ -290,7 +292,8 @@ impl Founding {
         match &self.state {
             State::Watching { not_before } => {
                 let rank = self.peers.keys().filter(|runid| **runid < self.me.runid).count() as i64;
-                let turn = self.newest + self.rules.settle + Millis(rank * RANK_MS.0);
+                let settle = Millis(self.rules.settle.0 / if self.peers.is_empty() { 1 } else { 2 });
+                let turn = self.newest + settle + Millis(rank * RANK_MS.0);
                 let enough = self.peers.len() + 1 >= self.needed() && self.rules.quorum_max > 0;
                 if enough && now >= turn.max(*not_before) {
                     self.prepare(now, out);
@@ -563,14 +566,15 @@ mod tests {
     }
 
     #[test]
-    fn three_found_one_group_after_three_hellos() {
+    fn three_found_one_group_when_the_view_has_settled() {
+        let settled = Millis(SETTLE_MS.0 / 2);
         let mut all = [fresh(1, 2), fresh(2, 2), fresh(3, 2)];
         meet(&mut all);
-        assert_eq!(all[0].step(SETTLE_MS - Millis(1), Event::Tick), []);
-        let effects = all[0].step(SETTLE_MS, Event::Tick);
+        assert_eq!(all[0].step(settled - Millis(1), Event::Tick), []);
+        let effects = all[0].step(settled, Event::Tick);
         assert!(matches!(effects[0], Effect::Save(_)), "durable before it is told: {effects:?}");
         let mut found = vec![];
-        settle(&mut all, SETTLE_MS, effects, &mut found);
+        settle(&mut all, settled, effects, &mut found);
         assert_eq!(found.len(), 3);
         assert!(found.iter().all(|charter| *charter == found[0] && charter.members.len() == 3));
     }
@@ -578,6 +582,7 @@ mod tests {
     #[test]
     fn one_alone_founds_only_with_quorum_one() {
         let mut lone = fresh(1, 1);
+        assert_eq!(lone.step(SETTLE_MS - Millis(1), Event::Tick), [], "others may be about to come");
         let effects = lone.step(SETTLE_MS, Event::Tick);
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Found(_))), "{effects:?}");
         assert_eq!(fresh(1, 2).step(SETTLE_MS, Event::Tick), []);

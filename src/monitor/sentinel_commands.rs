@@ -319,6 +319,13 @@ impl Monitor {
         let all = (watched.sentinels.len() + 1).max(self.seen.raft.voters.len());
         let quorum = usable >= watched.config.quorum as usize;
         let majority = usable > all / 2;
+        let missing = self.missing_for_failover(&ask.text(2));
+        if quorum
+            && majority
+            && let Some(why) = missing
+        {
+            return w.error(&format!("NOQUORUM {usable} usable Sentinels. {why}"));
+        }
         if quorum && majority {
             return w
                 .simple(&format!("OK {usable} usable Sentinels. Quorum and failover authorization can be reached"));
@@ -334,6 +341,21 @@ impl Monitor {
             text.push_str("Not enough available Sentinels to reach the majority and authorize a failover");
         }
         w.error(&text);
+    }
+
+    /// Why nothing could be promoted here and now, though enough sentinels are there.
+    fn missing_for_failover(&self, name: &str) -> Option<&'static str> {
+        if self.group().is_none() {
+            Some("They have not founded their group yet, which has to authorize a failover")
+        } else if !self.caught_up {
+            Some("This one has yet to learn what its group has agreed on")
+        } else if self.seen.leader.is_none() {
+            Some("Their group has no leader at the moment, to authorize a failover")
+        } else if !self.registry.masters.contains_key(name) {
+            Some("Their group does not monitor this master yet")
+        } else {
+            None
+        }
     }
 
     fn reset_command(&mut self, ask: &Ask<'_>, w: &mut Writer<'_>, out: &mut Vec<Effect>) {

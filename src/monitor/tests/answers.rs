@@ -196,3 +196,39 @@ fn fields_stand_in_redis_order() {
     );
     assert!(info.contains("master0:name=m,status=sdown,address=10.0.0.1:7001,slaves=1,sentinels=2\r\n"), "{info}");
 }
+
+/// The others answer this sentinel.
+fn meet_others(bench: &mut Bench) {
+    for n in ["2", "3"] {
+        let runid = n.repeat(40);
+        bench.say(&format!("publish __sentinel__:hello 10.0.0.{n},500{n},{runid},0,m,10.0.0.1,7001,0"));
+        let (runid, asked) = (RunId::parse(runid.as_bytes()).unwrap(), Millis(bench.now));
+        let answer = crate::failover::encode(&crate::monitor::PeerAnswer::Taken).unwrap();
+        bench.step(Event::Told { runid, asked, answer: Ok(answer) });
+    }
+}
+
+// It said OK for seconds after a first start, when nothing could be promoted.
+#[test]
+fn ckquorum_says_what_is_missing() {
+    let mut bench = Bench::new("");
+    let few =
+        "-NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the specified quorum for this master";
+    assert_eq!(bench.say("sentinel ckquorum m"), few);
+    meet_others(&mut bench);
+    let unfounded = "They have not founded their group yet, which has to authorize a failover";
+    assert_eq!(bench.say("sentinel ckquorum m"), format!("-NOQUORUM 3 usable Sentinels. {unfounded}"));
+
+    let mut bench = Bench::grouped();
+    meet_others(&mut bench);
+    let good = "OK 3 usable Sentinels. Quorum and failover authorization can be reached";
+    assert_eq!(bench.say("sentinel ckquorum m"), good);
+    bench.step(Event::View { leader: None, voters: [1, 2, 3].into(), learners: [].into() });
+    let headless = "Their group has no leader at the moment, to authorize a failover";
+    assert_eq!(bench.say("sentinel ckquorum m"), format!("-NOQUORUM 3 usable Sentinels. {headless}"));
+    bench.step(Event::View { leader: Some(2), voters: [1, 2, 3].into(), learners: [].into() });
+    assert_eq!(bench.say("sentinel ckquorum m"), good);
+    bench.step(Event::Agreed { registry: Registry::new(GroupId(5)), events: vec![] });
+    let unknown = "Their group does not monitor this master yet";
+    assert_eq!(bench.say("sentinel ckquorum m"), format!("-NOQUORUM 3 usable Sentinels. {unknown}"));
+}
