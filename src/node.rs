@@ -61,6 +61,7 @@ async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<
     tokio::task::spawn_local(cron::serve_disk(world.clone()));
     listener::open(&world, listeners)?;
     links::follow_configured(&world);
+    links::seek_tail(&world);
     tracing::info!("Ready to accept connections tcp");
     notify_ready();
     loop {

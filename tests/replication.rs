@@ -488,3 +488,137 @@ fn what_replicas_are_fed_equals_redis() {
     }
     assert_eq!(theirs.len(), ours.len());
 }
+
+// ------------------------------------------------------------------ power cuts
+
+/// What a power cut does to a killed node: its machine comes up under another boot, and the last records of its log, the
+/// last `share` of 1000 of them, are not there.
+fn cut_power(node: &Server, share: usize) {
+    let known = node.path.join("regent-replicas");
+    let text = std::fs::read_to_string(&known).expect("the file of its replicas");
+    let other = |line: &str| if line.starts_with("boot ") { "boot another".to_owned() } else { line.to_owned() };
+    let text: Vec<String> = text.lines().map(other).collect();
+    std::fs::write(&known, text.join("\n") + "\n").expect("written");
+    let mut segments: Vec<_> = std::fs::read_dir(node.path.join("regent-log"))
+        .expect("its log")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    segments.sort();
+    let last = segments.last().expect("a segment");
+    let bytes = std::fs::read(last).expect("a segment");
+    let mut ends = vec![64];
+    while let Some(header) = bytes.get(ends[ends.len() - 1]..).and_then(|rest| rest.get(..32)) {
+        if &header[..3] != b"\xc5RG" {
+            break;
+        }
+        let length = u32::from_le_bytes(header[8..12].try_into().expect("four bytes"));
+        ends.push(ends[ends.len() - 1] + 32 + length as usize);
+    }
+    let keep = ends.len() - 1 - (ends.len() - 1) * share / 1000;
+    assert!(keep + 1 < ends.len(), "something is cut off");
+    std::fs::File::options().write(true).open(last).expect("opened").set_len(ends[keep] as u64).expect("cut");
+}
+
+fn wait_known(master: &Server, replica: &Server) {
+    let line = format!("replica 127.0.0.1 {}", replica.port);
+    let known = || std::fs::read_to_string(master.path.join("regent-replicas")).unwrap_or_default();
+    wait_until("the replica stands in the file", SOON, || known().contains(&line));
+}
+
+#[test]
+fn what_a_power_cut_cost_a_master_comes_back_from_its_replica() {
+    let mut master = Server::node(FAST);
+    write(&master, 0, 20);
+    let replica = replica_of(&master);
+    wait_known(&master, &replica);
+    for round in 1..=3 {
+        let id = master.place().0;
+        write(&master, 20 * round, 60);
+        replica.wait_in_step(&master);
+        let digest = master.digest();
+        let copies = replica.info("stats").int("sync_copies_received");
+        master.kill();
+        cut_power(&master, 300);
+        master.start();
+        assert!(master.log().contains("were not on this disk and came back from replicas."), "{}", master.log());
+        assert_eq!(master.digest(), digest, "nothing that the replica had is lost");
+        same(&master, &replica);
+        assert_eq!(served(&master), (0, 1), "round {round}");
+        assert_eq!(replica.info("stats").int("sync_copies_received"), copies);
+        assert_eq!(master.info("replication").get("master_replid2"), id);
+        // The log has it too: what was given back outlives a kill.
+        master.crash();
+        assert_eq!(master.digest(), digest);
+        same(&master, &replica);
+    }
+}
+
+#[test]
+fn replicas_that_come_back_with_their_master_are_waited_for() {
+    let mut master = Server::node(FAST);
+    write(&master, 0, 20);
+    let mut replica = replica_of(&master);
+    wait_known(&master, &replica);
+    write(&master, 20, 60);
+    replica.wait_in_step(&master);
+    let digest = master.digest();
+    replica.kill();
+    master.kill();
+    cut_power(&master, 300);
+    master.spawn();
+    wait_until("it says that it is not whole yet", SOON, || {
+        let loading = |mut client: Client| client.ask("GET counter").error().map(|text| text.starts_with("LOADING "));
+        Client::connect(master.port).ok().and_then(loading) == Some(true)
+    });
+    assert_eq!(master.info("persistence").get("loading"), "1");
+    replica.start();
+    master.wait_ready();
+    assert_eq!(master.digest(), digest);
+    same(&master, &replica);
+    assert_eq!(served(&master), (0, 1));
+}
+
+#[test]
+fn a_master_that_was_replaced_while_it_was_down_is_heeded_at_once() {
+    let mut master = Server::node(FAST);
+    write(&master, 0, 20);
+    let mut silent = replica_of(&master);
+    let promoted = replica_of(&master);
+    wait_known(&master, &silent);
+    write(&master, 20, 60);
+    for replica in [&silent, &promoted] {
+        replica.wait_in_step(&master);
+    }
+    silent.kill();
+    master.kill();
+    promoted.ok("REPLICAOF NO ONE");
+    write(&promoted, 80, 10);
+    cut_power(&master, 300);
+    master.spawn();
+    wait_until("it says that it is not whole yet", SOON, || {
+        let loading = |mut client: Client| client.ask("SET k v").error().map(|text| text.starts_with("LOADING "));
+        Client::connect(master.port).ok().and_then(loading) == Some(true)
+    });
+    let mut client = Client::connect(master.port).expect("a connection");
+    for line in ["MULTI", &format!("SLAVEOF 127.0.0.1 {}", promoted.port), "CONFIG GET dir", "EXEC"] {
+        assert_eq!(client.ask(line).error(), None, "{line}");
+    }
+    same(&promoted, &master);
+    assert_eq!(served(&promoted), (0, 1), "it held nothing of its own");
+}
+
+#[test]
+fn a_killed_master_asks_nobody() {
+    let mut master = Server::node(FAST);
+    let mut replica = replica_of(&master);
+    wait_known(&master, &replica);
+    write(&master, 0, 20);
+    replica.kill();
+    master.crash();
+    master.ok("SET k v");
+    assert!(!master.log().contains("asking its replicas"), "{}", master.log());
+    master.signal(libc::SIGTERM);
+    assert!(master.wait_end().success());
+    assert!(!master.path.join("regent-replicas").exists(), "a clean stop leaves nothing open");
+}

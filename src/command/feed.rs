@@ -101,10 +101,13 @@ impl Feed {
         stream.append(&self.pending[before..]);
     }
 
-    /// Puts in a whole unit as the master sent it; `db` is what it leaves selected.
+    /// Puts in a whole unit as the master sent it, or as a replica gave it back to its master; `db` is what it leaves selected.
     pub fn relay(&mut self, stream: &mut Stream, bytes: &[u8], db: u32) {
         assert!(self.unit.is_empty(), "a replica feeds nothing of its own");
-        stream.append(bytes);
+        match stream.must_own() {
+            true => stream.append_recovered(bytes),
+            false => stream.append(bytes),
+        }
         stream.set_selected(Some(db));
         self.pending.extend_from_slice(bytes);
     }

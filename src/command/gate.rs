@@ -4,7 +4,7 @@
 use super::args::Args;
 use super::client::Kind;
 use super::spec::{ALLOW_BUSY, BLOCKING, DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, STALE, Spec, WRITE};
-use super::{Cx, Refusal};
+use super::{Cx, Loading, Refusal};
 use crate::resp::Proto;
 
 /// Refuses what may not run now.
@@ -48,7 +48,9 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     if is_replica && !server.link_up() && !server.config.settings.replica_serve_stale_data && !flags.has(STALE) {
         return Err(Refusal::MasterDown);
     }
-    if server.loading.is_some() && !flags.has(LOADING) {
+    // A master that asks its replicas for a lost tail is told whom to follow at any time.
+    let heeds = |loading: &Loading| !loading.from_master && matches!(spec.name, "replicaof" | "slaveof");
+    if server.loading.as_ref().is_some_and(|loading| !heeds(loading)) && !flags.has(LOADING) {
         return Err(Refusal::Loading);
     }
     let _ = (DENYOOM, ALLOW_BUSY, BLOCKING);

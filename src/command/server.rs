@@ -87,7 +87,8 @@ pub struct Loading {
     pub since: Millis,
     pub bytes_total: u64,
     pub bytes_done: u64,
-    /// The keyspace belongs to a copy from a master (`async_loading` is not done here).
+    /// The keyspace belongs to a copy from a master (`async_loading` is not done here); else a master asks its replicas
+    /// for what its disk has lost.
     pub from_master: bool,
 }
 

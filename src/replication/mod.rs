@@ -22,7 +22,7 @@
 //! 4. A full copy has a reason (`tests::world`, `asked`), and nothing follows a marked copy before its first ACK.
 //! 5. Once faults stop, all replicas come to hold what their master holds (`tests::world`, `heal`).
 //!
-//! `tests::seeds` plants thirteen bugs (`planted`) and asks that every one is noticed.
+//! `tests::seeds` plants sixteen bugs (`planted`) and asks that every one is noticed.
 //!
 //! # What is ours beyond Redis
 //! A replica of this make says `capa history`, and is told behind `+CONTINUE <replid>` where the id that it asked for
@@ -35,10 +35,14 @@
 //! and INFO (`last_full_resync`) tell from which offset to which its tail was thrown away. Any former id is honoured up to
 //! its end, not only the last.
 //!
+//! A master that came back from a power cut asks its replicas for the bytes under its id that its disk had not, before it
+//! writes or serves anyone (`tail`; `REPLCONF TAIL`). One that asks it for more than it holds is asked in turn; only one
+//! that cannot be reached then is taken for diverged, and told so.
+//!
 //! # Files, in reading order
 //! `history` (which ids, up to where), `backlog` (bytes in memory), `stream` (both, and what is released), `source` (the
-//! master's side: `event`, the machine, `copies`, `report`), `sink` (the replica's side: `event`, the machine,
-//! `handshake`), `bulk` (a copy as it comes), `unit` (whole commands and transactions), `note` (log lines), `planted`.
+//! master's side: `event`, the machine, `copies`, `tail`, `report`), `sink` (the replica's side: `event`, the machine,
+//! `handshake`), `tail` (what a power cut cost a master), `bulk` (a copy as it comes), `unit` (whole commands and transactions), `note` (log lines), `planted`.
 //!
 //! # Why so
 //! Redis keeps this in globals (`masterhost`, `repl_state`, `cached_master`, flags of each client) and does IO inside the
@@ -56,6 +60,7 @@ mod planted;
 pub mod sink;
 pub mod source;
 mod stream;
+pub mod tail;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -67,4 +72,5 @@ pub use note::{Level, Note};
 pub use sink::{Sink, SinkConfig};
 pub use source::{Source, SourceConfig};
 pub use stream::{Durable, Stream, Upstream};
+pub use tail::Tail;
 pub use unit::{Cut, Units};

@@ -30,6 +30,12 @@ pub(super) enum Bug {
     EndTooHigh,
     /// A node that takes an id of its own goes on believing in bytes that it was promised and never got.
     PromisedEndsKept,
+    /// A master that lost its tail asks for one byte that it has.
+    TailTwice,
+    /// A master that lost its tail is content with the first answer.
+    TailOfTheFirst,
+    /// A master serves its replicas before its log has what they gave back.
+    TailUnlogged,
 }
 
 #[cfg(test)]

@@ -35,6 +35,11 @@ fn argument_block() -> Option<(usize, usize)> {
     (start < end).then_some((start, end))
 }
 
+/// Which run of the machine this is: another one after a power cut. Empty where the system does not say.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 /// Writes the process id, for as long as the value lives.
 pub struct PidFile(Option<std::path::PathBuf>);
 

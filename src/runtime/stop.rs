@@ -1,8 +1,8 @@
 //! A clean stop: SHUTDOWN and signals. Replicas that lag are waited for, the log is synced, a checkpoint is left.
 
-use super::clock;
 use super::disk::Appended;
 use super::world::World;
+use super::{clock, links};
 use crate::base::Millis;
 use crate::command::{Pause, Save, Slot};
 use std::rc::Rc;
@@ -22,6 +22,7 @@ pub struct Request {
 
 /// Stops the node, behind the wait for its replicas.
 pub fn begin(world: &Rc<World>, request: Request) {
+    links::stop_seeking(world);
     let (wait, lagging) = {
         let mut server = world.server.borrow_mut();
         let end = server.stream.end();
@@ -127,5 +128,8 @@ fn finish(world: &Rc<World>, request: &Request) {
     }
     tracing::warn!("Redis is now ready to exit, bye bye...");
     drop((server, disk));
+    if logs && !given_up {
+        links::stopped_clean(world);
+    }
     world.stop(0);
 }

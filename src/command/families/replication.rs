@@ -177,10 +177,13 @@ fn attach(cx: &mut Cx<'_>, ask: source::Ask<'_>) -> Outcome {
 
 /// REPLCONF option value \[option value ...\]
 fn replconf(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let link = link(cx);
+    if args.take("TAIL") {
+        return tail(cx, link, args);
+    }
     if args.len().is_multiple_of(2) {
         return Err(Refusal::Syntax);
     }
-    let link = link(cx);
     while args.left() > 0 {
         let option = args.bytes()?;
         if option.eq_ignore_ascii_case(b"ack") {
@@ -197,6 +200,26 @@ fn replconf(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.server.step_source(source::Event::Said { link, ip: &ip, conf }, "REPLCONF");
     }
     cx.reply().ok();
+    Ok(())
+}
+
+/// TAIL replid from \[upto\]: our master lost what it wrote behind `from`, and asks for it.
+fn tail(cx: &mut Cx<'_>, link: LinkId, args: &mut Args<'_>) -> Outcome {
+    let replid = args.bytes()?;
+    let offset = |word: &[u8]| {
+        let offset = number::parse_i64(word).and_then(|offset| u64::try_from(offset).ok());
+        offset.map(Offset).ok_or(Refusal::NotInteger)
+    };
+    let from = offset(args.bytes()?)?;
+    let upto = args.maybe().map(offset).transpose()?;
+    args.finish()?;
+    let (ip, slot) = (peer_ip(cx), cx.slot);
+    cx.server.step_source(source::Event::TailAsked { link, ip: &ip, replid, from, upto }, "REPLCONF TAIL");
+    if cx.server.source.is_replica(link) {
+        cx.client().kind = Kind::Replica;
+        cx.ask(Ask::BecameReplica(slot));
+    }
+    cx.ask(Ask::Replication);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::replication::note::Note;
 use crate::replication::source::DropReason;
 
 /// One connection of ours to a master; events of an earlier one are ignored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
 /// The directives that the sink obeys.

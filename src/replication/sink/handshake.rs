@@ -208,7 +208,7 @@ impl Sink {
 }
 
 /// A request as RESP.
-pub(super) fn request(words: &[&[u8]]) -> Vec<u8> {
+pub(in crate::replication) fn request(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());

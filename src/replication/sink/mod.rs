@@ -14,7 +14,7 @@ use super::planted::{Bug, planted};
 use super::source::DropReason;
 use super::stream::{Stream, Upstream};
 use crate::base::{Millis, Offset, ReplId};
-use handshake::request;
+pub(super) use handshake::request;
 
 /// The longest wait between two attempts to connect.
 pub const RETRY_MS_MAX: i64 = 1000;

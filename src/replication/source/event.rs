@@ -98,6 +98,15 @@ pub enum Event<'a> {
         ask: Ask<'a>,
         fresh: ReplId,
     },
+    /// REPLCONF TAIL: a master lost its tail, and asks how far we hold the bytes of `replid` behind `from`; with `upto`, it
+    /// wants those up to there ([`super::super::tail`]).
+    TailAsked {
+        link: LinkId,
+        ip: &'a str,
+        replid: &'a [u8],
+        from: Offset,
+        upto: Option<Offset>,
+    },
     /// The copy ordered by [`Effect::StartCopy`] was taken now: at the end of the stream, all of it released.
     CopyBegan {
         copy: CopyId,
@@ -183,6 +192,11 @@ pub enum Effect {
         from: Offset,
         to: Offset,
     },
+    /// Ask this replica for what it holds beyond our end ([`super::super::tail::Event::Found`]); it comes again.
+    FetchTail {
+        host: String,
+        port: u16,
+    },
     /// Append [`super::PING`] to the stream.
     Ping,
     /// Close the connection, after what was replied to it.
@@ -205,6 +219,8 @@ pub enum DropReason {
     CopyFailed,
     /// It only wanted the copy.
     CopyOnly,
+    /// It has been given the tail that it lacked.
+    TailGiven,
     /// The node's replication id changed; the link may resume in part.
     NewId,
     /// The node's data was replaced by a full copy.

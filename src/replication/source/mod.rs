@@ -7,6 +7,7 @@
 mod copies;
 mod event;
 mod report;
+mod tail;
 
 pub use event::{Ask, Conf, CopyId, DropReason, Effect, Event, Format, LinkId, ReplicaInfo, SourceConfig, SyncCounts};
 
@@ -68,6 +69,12 @@ enum Phase {
         synced: Offset,
         heard: Millis,
     },
+    /// A master takes back what it lost, up to `upto`; then its link is over.
+    Giving {
+        sent: Offset,
+        upto: Offset,
+        flow: Flow,
+    },
 }
 
 /// What keeps a streaming link from getting the next chunk.
@@ -112,6 +119,8 @@ pub struct Source {
     idle_since: Millis,
     /// What the last asker that was ahead of us asked for, and since when.
     behind: Option<(i64, Millis)>,
+    /// This master came back and may have lost its tail: one that asks for more may hold it.
+    short: bool,
     /// The links of one round of [`Source::pump`]; kept for its memory.
     round: Vec<LinkId>,
 }
@@ -130,6 +139,7 @@ impl Source {
             pinged: now.seconds(),
             idle_since: now,
             behind: None,
+            short: false,
             round: Vec::new(),
         }
     }
@@ -143,6 +153,9 @@ impl Source {
         match event {
             Event::Said { link, ip, conf } => self.said(link, ip, conf),
             Event::Asked { link, ip, ask, fresh } => self.asked(now, link, ip, ask, fresh, stream, out),
+            Event::TailAsked { link, ip, replid, from, upto } => {
+                self.tail_asked(link, ip, replid, from, upto, stream, out)
+            }
             Event::CopyBegan { copy } => self.copy_began(now, copy, stream, out),
             Event::CopyMade { copy } => self.copy_made(now, copy, out),
             Event::CopyFailed { copy } => self.copy_failed(copy, out),
@@ -153,7 +166,7 @@ impl Source {
             }
             Event::Copied { link } => self.copied(now, link, stream, out),
             Event::Sent { link, upto } => {
-                if let Some(Phase::Streaming { sent, flow, .. }) = self.phase(link)
+                if let Some(Phase::Streaming { sent, flow, .. } | Phase::Giving { sent, flow, .. }) = self.phase(link)
                     && let Flow::InFlight { to } = *flow
                 {
                     *sent = if planted(Bug::ShortSend) { to } else { upto.clamp(*sent, to) };
@@ -245,6 +258,12 @@ impl Source {
         }
         let name = entry.peer.name();
         out.push(Effect::Log(Note::notice(format!("Replica {name} asks for synchronization"))));
+        if let Some(port) = self.may_hold_the_tail(now, link, ask, stream) {
+            out.push(error("NOMASTERLINK Can't SYNC while behind the replica that asks"));
+            out.push(Effect::FetchTail { host: self.entry(link, ip).peer.ip.clone(), port });
+            return;
+        }
+        let entry = self.entry(link, ip);
         // Whoever asks is told an id: a master that only restarted must not show one that others may have gone on with.
         if stream.upstream() == Upstream::Own && stream.own(fresh) {
             out.push(Effect::HistoryChanged);
@@ -457,9 +476,13 @@ impl Source {
         let Some(entry) = self.links.get_mut(&link) else { return };
         let held = stream.held();
         let ready = if planted(Bug::FedUnreleased) { stream.end() } else { stream.released() };
-        let (needed, flow) = match &mut entry.phase {
-            Phase::Copying { at, .. } => (*at, None),
-            Phase::Streaming { sent, flow, .. } => (*sent, Some(flow)),
+        let (needed, ready, flow) = match &mut entry.phase {
+            Phase::Copying { at, .. } => (*at, ready, None),
+            Phase::Streaming { sent, flow, .. } => (*sent, ready, Some(flow)),
+            Phase::Giving { sent, upto, .. } if sent == upto => {
+                return self.drop_link(link, DropReason::TailGiven, out);
+            }
+            Phase::Giving { sent, upto, flow } => (*sent, ready.min(*upto), Some(flow)),
             Phase::Handshaking | Phase::Waiting { .. } => return,
         };
         let over = stream.durable() == Durable::Off && limit > 0 && stream.end().bytes_since(needed) > limit;

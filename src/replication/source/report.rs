@@ -21,10 +21,11 @@ impl Source {
 
     /// Links that are replicas (`connected_slaves`).
     pub fn attached(&self) -> usize {
-        self.links.values().filter(|link| !matches!(link.phase, Phase::Handshaking)).count()
+        let replica = |link: &&Link| !matches!(link.phase, Phase::Handshaking | Phase::Giving { .. });
+        self.links.values().filter(replica).count()
     }
 
-    /// Is this connection a replica?
+    /// Is this connection a replica, or fed like one?
     pub fn is_replica(&self, link: LinkId) -> bool {
         self.links.get(&link).is_some_and(|link| !matches!(link.phase, Phase::Handshaking))
     }
@@ -70,7 +71,7 @@ impl Source {
     pub fn lowest_needed(&self) -> Option<Offset> {
         let needed = |link: &Link| match link.phase {
             Phase::Copying { at, .. } => Some(at),
-            Phase::Streaming { sent, .. } => Some(sent),
+            Phase::Streaming { sent, .. } | Phase::Giving { sent, .. } => Some(sent),
             _ => None,
         };
         self.links.values().filter_map(needed).min()
@@ -81,7 +82,7 @@ impl Source {
         let making = self.copy.as_ref().map(|copy| copy.id);
         self.links.iter().filter_map(move |(&id, link)| {
             let (state, offset, synced, lag_s) = match link.phase {
-                Phase::Handshaking => return None,
+                Phase::Handshaking | Phase::Giving { .. } => return None,
                 Phase::Waiting { .. } => ("wait_bgsave", Offset::default(), Offset::default(), 0),
                 Phase::Copying { copy, format, .. } => {
                     let made = format == Format::Sized && Some(copy) != making;
@@ -100,7 +101,7 @@ impl Source {
                 synced,
                 lag_s,
                 version: link.peer.version.as_deref(),
-                native: link.peer.rewind,
+                native: link.peer.history,
             })
         })
     }

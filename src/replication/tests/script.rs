@@ -7,6 +7,7 @@ use crate::replication::history::History;
 use crate::replication::sink::{ConnId, Effect as SinkEffect, Event as SinkEvent, Sink, SinkConfig};
 use crate::replication::source::{Ask, Conf, CopyId, DropReason, Effect, Event, Format, LinkId, Source, SourceConfig};
 use crate::replication::stream::{Durable, Stream, Upstream};
+use crate::replication::tail::{Access, Effect as TailEffect, Event as TailEvent, Tail};
 use crate::replication::{Extent, Level, Note};
 use std::path::Path;
 
@@ -22,6 +23,20 @@ fn short(text: &str) -> String {
         text = text.replace(&digit.to_string().repeat(40), &format!("<{digit}>"));
     }
     text.trim_end().to_owned()
+}
+
+/// Ids made long again.
+fn long(line: &str) -> String {
+    let mut line = line.to_owned();
+    for digit in "0123456789abcdef".chars() {
+        line = line.replace(&format!("<{digit}>"), &digit.to_string().repeat(40));
+    }
+    line
+}
+
+/// A connection of a search.
+fn asked(n: u64) -> ConnId {
+    ConnId((1 << 48) + n)
 }
 
 /// The words of requests, without their lengths.
@@ -42,6 +57,7 @@ struct Play {
     stream: Stream,
     sink: Sink,
     source: Source,
+    tail: Tail,
     config: SinkConfig,
     conn: ConnId,
     out: Vec<String>,
@@ -55,6 +71,7 @@ impl Play {
             stream: Stream::new(History::blank(id("a")), Offset(0), 1 << 20),
             sink: Sink::new(SinkConfig::default()),
             source: Source::new(SourceConfig { diskless_delay_s: 0, ..SourceConfig::default() }, now),
+            tail: Tail::default(),
             config: SinkConfig::default(),
             conn: ConnId(0),
             out: Vec::new(),
@@ -92,6 +109,7 @@ impl Play {
                 self.config.user = (*user != "-").then(|| user.as_bytes().to_vec());
                 self.config.password = Some(password.as_bytes().to_vec());
                 self.sink.configure(self.config.clone());
+                self.tail.configure(Access { user: self.config.user.clone(), password: self.config.password.clone() });
             }
             ["ip", ip] => {
                 self.config.ip = Some(ip.as_bytes().to_vec());
@@ -127,10 +145,7 @@ impl Play {
             ["connected"] => self.sink(SinkEvent::Connected { conn }),
             ["refused", ..] => self.sink(SinkEvent::ConnectFailed { conn, why: rest }),
             ["line", ..] => {
-                let mut line = rest.to_owned();
-                for digit in "0123456789abcdef".chars() {
-                    line = line.replace(&format!("<{digit}>"), &digit.to_string().repeat(40));
-                }
+                let line = long(rest);
                 self.sink(SinkEvent::Line { conn, line: line.as_bytes() });
             }
             ["header", "eof"] => self.sink(SinkEvent::CopyHeader { conn, extent: Extent::Marked { mark: [b'm'; 40] } }),
@@ -155,6 +170,7 @@ impl Play {
                 self.stream.release(self.stream.end());
                 self.sink(SinkEvent::Released);
                 self.source(Event::Released);
+                self.tail(TailEvent::Tick);
             }
             ["rewound", to, letter] => {
                 let done = self.stream.rewind(id(letter), Offset(number(to)), None);
@@ -163,6 +179,7 @@ impl Play {
             ["unrewound"] => self.sink(SinkEvent::Rewound { done: false }),
             ["closed", ..] => self.sink(SinkEvent::Closed { conn, why: rest }),
             ["tick"] => {
+                self.tail(TailEvent::Tick);
                 self.sink(SinkEvent::Tick);
                 self.source(Event::Tick);
             }
@@ -178,6 +195,37 @@ impl Play {
             }
             ["psync", n, "?"] => self.ask(link(n), b"?", -1),
             ["psync", n, letter, next] => self.ask(link(n), &id(letter).hex(), number(next) as i64),
+            ["may", "lack"] => self.source.may_lack_tail(),
+            ["seek", ref ports @ ..] => {
+                let peers: Vec<_> = ports.iter().map(|port| ("10.0.0.1".to_owned(), number(port) as u16)).collect();
+                self.tail(TailEvent::Begin { peers: &peers });
+            }
+            ["found", port] => self.tail(TailEvent::Found { host: "10.0.0.1", port: number(port) as u16 }),
+            // The connections of a search are numbered as they are made.
+            ["asked", n, "connected"] => self.tail(TailEvent::Connected { conn: asked(number(n)) }),
+            ["asked", n, "closed", ..] => {
+                self.tail(TailEvent::Closed { conn: asked(number(n)), why: "Connection refused" })
+            }
+            ["asked", n, "line", ..] => {
+                let line = long(rest.splitn(3, ' ').nth(2).expect("a line"));
+                self.tail(TailEvent::Line { conn: asked(number(n)), line: line.as_bytes() });
+            }
+            ["asked", n, "gives", bytes, ref unlogged @ ..] => {
+                self.stream.append_recovered(&vec![b'.'; number(bytes) as usize]);
+                if unlogged.is_empty() {
+                    self.stream.release(self.stream.end());
+                }
+                self.tail(TailEvent::Bytes { conn: asked(number(n)), bytes: number(bytes) });
+            }
+            // The last unit is not whole: nothing of it is taken.
+            ["asked", n, "breaks", bytes] => {
+                self.tail(TailEvent::Bytes { conn: asked(number(n)), bytes: number(bytes) })
+            }
+            ["stop"] => self.tail(TailEvent::Stop),
+            ["tail", n, letter, from] => self.tail_asked(link(n), letter, number(from), None),
+            ["tail", n, letter, from, upto] => {
+                self.tail_asked(link(n), letter, number(from), Some(Offset(number(upto))))
+            }
             ["sync", n] => {
                 self.source(Event::Asked { link: link(n), ip: "10.0.0.1", ask: Ask::Sync, fresh: id("f") });
             }
@@ -207,6 +255,26 @@ impl Play {
 
     fn ask(&mut self, link: LinkId, replid: &[u8], next: i64) {
         self.source(Event::Asked { link, ip: "10.0.0.1", ask: Ask::Psync { replid, next }, fresh: id("f") });
+    }
+
+    fn tail_asked(&mut self, link: LinkId, letter: &str, from: u64, upto: Option<Offset>) {
+        self.source(Event::TailAsked { link, ip: "10.0.0.1", replid: &id(letter).hex(), from: Offset(from), upto });
+    }
+
+    fn tail(&mut self, event: TailEvent<'_>) {
+        let mut out = Vec::new();
+        self.tail.step(self.now, event, &self.stream, &mut out);
+        let number = |conn: ConnId| conn.0 & 0xFFFF;
+        for effect in out {
+            let line = match effect {
+                TailEffect::Connect { conn, host, port } => format!("{} connect {host}:{port}", number(conn)),
+                TailEffect::Send { conn, bytes } => format!("{} send {}", number(conn), words(&bytes)),
+                TailEffect::Close { conn } => format!("{} close", number(conn)),
+                TailEffect::Done => "done".to_owned(),
+                TailEffect::Log(said) => note(&said),
+            };
+            self.out.push(short(&line));
+        }
     }
 
     fn info(&mut self) {
@@ -276,6 +344,10 @@ impl Play {
                 Effect::AbandonCopy { copy } => format!("abandon copy {}", copy.0),
                 Effect::Send { link, from, to } => format!("{} send {from}..{to}", link.0),
                 Effect::SendFromLog { link, from, to } => format!("{} send from log {from}..{to}", link.0),
+                Effect::FetchTail { host, port } => {
+                    self.tail(TailEvent::Found { host: &host, port });
+                    format!("ask {host}:{port} for the tail")
+                }
                 Effect::Ping => "ping".to_owned(),
                 Effect::Drop { link, why } => format!("{} drop: {why:?}", link.0),
                 Effect::Log(said) => note(&said),

@@ -35,6 +35,21 @@ fn worlds() {
     }
 }
 
+/// A master loses its power, and its replicas live: `SEED=n` runs one world.
+#[test]
+fn power_cuts() {
+    let only = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seeds = only.map_or(1..300, |seed: u64| seed..seed + 1);
+    let (mut tails, mut bytes) = (0, 0);
+    for seed in seeds {
+        let tally =
+            catch_unwind(|| World::power_cuts(seed).tally).unwrap_or_else(|_| panic!("replay with SEED={seed}"));
+        (tails, bytes) = (tails + tally.tails, bytes + tally.tail_bytes);
+    }
+    println!("{tails} tails of {bytes} bytes came back");
+    assert!(only.is_some() || tails > 100, "the worlds must lose something: {tails}");
+}
+
 #[test]
 fn every_planted_bug_is_noticed() {
     let bugs = [
@@ -51,6 +66,9 @@ fn every_planted_bug_is_noticed() {
         Bug::NoFirstAck,
         Bug::EndTooHigh,
         Bug::PromisedEndsKept,
+        Bug::TailTwice,
+        Bug::TailOfTheFirst,
+        Bug::TailUnlogged,
     ];
     // These panics are wanted: only those of other threads are printed.
     let loud = std::panic::take_hook();
@@ -63,7 +81,12 @@ fn every_planted_bug_is_noticed() {
         .into_iter()
         .filter(|&bug| {
             PLANTED.set(Some(bug));
-            let noticed = (1..200).any(|seed| catch_unwind(AssertUnwindSafe(|| world(seed))).is_err());
+            let fails = |run: &dyn Fn()| catch_unwind(AssertUnwindSafe(run)).is_err();
+            let noticed = (1..200).any(|seed| {
+                fails(&|| {
+                    world(seed);
+                }) || fails(&|| drop(World::power_cuts(seed)))
+            });
             PLANTED.set(None);
             !noticed
         })

@@ -76,6 +76,11 @@ impl Disk {
                     break;
                 }
             }
+            if changes_done > 0 {
+                // Under which id the next bytes stand is not left to the next second: who lost it to a power cut could not
+                // ask the replicas for them.
+                log.sync_request();
+            }
             server.feed.logged(bytes_done, changes_done);
             self.release(server);
         }

@@ -3,13 +3,16 @@
 //! ```text
 //! replica's client ──PSYNC──> Source ──effects──> [out] sends stream or copy when the socket takes it
 //! Sink ──effects──> [upstream] one connection to the master: lines, then a copy or the stream
+//! Tail ──effects──> [tail] a connection to each replica that may hold what a power cut cost us ([known])
 //! ```
 //! The stream's bytes are sent from the backlog in place; a link that fell behind reads them from the log on a blocking
 //! thread. A full copy is made from a checkpoint by the storage thread, into a file that all who wait for it are sent.
 
 mod contents;
 mod copy;
+mod known;
 mod out;
+mod tail;
 mod upstream;
 
 use super::clock;
@@ -17,7 +20,8 @@ use super::world::World;
 use crate::base::ReplId;
 use crate::command::{Closing, Kind, Server, Slot};
 use crate::replication::source::{self, CopyId, DropReason, LinkId};
-use crate::replication::{Level, Note, SinkConfig, SourceConfig, sink};
+use crate::replication::tail::Event as TailEvent;
+use crate::replication::{Level, Note, SinkConfig, SourceConfig, Tail, sink};
 use crate::store::LogReader;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -37,6 +41,10 @@ pub struct Links {
     /// Copies that are to be made as soon as a checkpoint may begin.
     ordered: Vec<CopyId>,
     upstream: Option<upstream::Upstream>,
+    /// The search for a tail that a power cut cost this node, its connections, and who may be asked.
+    tail: Tail,
+    asked: HashMap<sink::ConnId, tail::Asked>,
+    known: known::Known,
 }
 
 impl Links {
@@ -74,6 +82,7 @@ pub fn step_sink(server: &mut Server, event: sink::Event<'_>) {
 
 /// The turn's bytes are in the log: replicas may have them, and the master may be told.
 pub fn released(world: &Rc<World>) {
+    tail::step(world, TailEvent::Tick);
     {
         let mut server = world.server.borrow_mut();
         if server.source.attached() > 0 {
@@ -88,6 +97,9 @@ pub fn released(world: &Rc<World>) {
 
 /// Does all that the cores want done.
 pub fn perform(world: &Rc<World>) {
+    if world.links.borrow().tail.is_searching() && world.server.borrow().is_replica() {
+        tail::stop(world);
+    }
     loop {
         let (of_source, of_sink) = {
             let mut server = world.server.borrow_mut();
@@ -126,6 +138,7 @@ fn source_effect(world: &Rc<World>, effect: source::Effect) {
             out::start(world, link, out::Out::Stream { from, to });
         }
         Effect::SendFromLog { link, from, to } => out::from_log(world, link, from, to),
+        Effect::FetchTail { host, port } => tail::step(world, TailEvent::Found { host: &host, port }),
         Effect::Ping => {
             let mut server = world.server.borrow_mut();
             let Server { feed, stream, .. } = &mut *server;
@@ -245,6 +258,23 @@ pub fn follow_configured(world: &Rc<World>) {
     perform(world);
 }
 
+/// At start: a master whose machine went down under it asks its replicas for what its disk has lost.
+pub fn seek_tail(world: &Rc<World>) {
+    let dir = std::path::PathBuf::from(&world.server.borrow().config.settings.dir);
+    world.links.borrow_mut().known = known::Known::read(&dir);
+    tail::begin(world);
+}
+
+/// A clean stop begins: no more is asked.
+pub fn stop_seeking(world: &Rc<World>) {
+    tail::stop(world);
+}
+
+/// All is on the disk.
+pub fn stopped_clean(world: &Rc<World>) {
+    world.links.borrow().known.forget();
+}
+
 /// Time passes for both cores.
 pub fn beat(world: &Rc<World>) {
     {
@@ -253,5 +283,7 @@ pub fn beat(world: &Rc<World>) {
         step_source(&mut server, source::Event::Tick);
         step_sink(&mut server, sink::Event::Tick);
     }
+    tail::step(world, TailEvent::Tick);
+    known::note(world);
     perform(world);
 }

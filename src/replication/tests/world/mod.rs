@@ -4,6 +4,7 @@
 //! A keyspace is modelled by the bytes that made it (`content`), so a full copy is the content, and two nodes hold the
 //! same keyspace if and only if their contents are equal. A unit is a length byte and that many bytes.
 
+mod power;
 mod wire;
 
 use crate::base::{Millis, Offset, ReplId};
@@ -13,6 +14,7 @@ use crate::replication::history::{History, Standing};
 use crate::replication::sink::{self, Effect as SinkEffect, Event as SinkEvent, LinkState, Sink, SinkConfig};
 use crate::replication::source::{CopyId, Effect, Event, Format, LinkId, Source, SourceConfig};
 use crate::replication::stream::{Durable, Stream, Upstream};
+use crate::replication::tail::{Event as TailEvent, Tail};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Xorshift: small, and the same everywhere.
@@ -54,6 +56,9 @@ struct Disk {
     /// Records before this outlive the power.
     synced: usize,
     log: bool,
+    /// The power failed since a history of its own was begun, and these nodes were its replicas.
+    short: bool,
+    known: Vec<usize>,
 }
 
 /// One process.
@@ -61,6 +66,7 @@ struct Live {
     stream: Stream,
     source: Source,
     sink: Sink,
+    tail: Tail,
     content: Vec<u8>,
     copies: BTreeMap<CopyId, CopyJob>,
     sends: Vec<(LinkId, Offset, Offset)>,
@@ -112,6 +118,9 @@ pub struct Tally {
     pub rewinds: usize,
     pub promotions: usize,
     pub restarts: usize,
+    /// Tails that came back whole, and bytes of them.
+    pub tails: usize,
+    pub tail_bytes: usize,
 }
 
 pub struct World {
@@ -123,6 +132,10 @@ pub struct World {
     links: u64,
     /// The larger, the rarer are faults.
     calm: usize,
+    /// A change of history is on the disk before the power can fail.
+    ids_are_safe: bool,
+    /// How long the longest step of a node takes, milliseconds.
+    pace_ms: usize,
     pub tally: Tally,
 }
 
@@ -133,7 +146,7 @@ impl World {
         let calm = [500, 1500, 5000][luck.below(3)];
         let nodes = (0..count)
             .map(|_| Node {
-                disk: Disk { records: Vec::new(), synced: 0, log: !luck.one_in(4) },
+                disk: Disk { records: Vec::new(), synced: 0, log: !luck.one_in(4), short: false, known: Vec::new() },
                 live: None,
                 follows: None,
                 native: !luck.one_in(3),
@@ -147,6 +160,8 @@ impl World {
             luck,
             links: 0,
             calm,
+            ids_are_safe: false,
+            pace_ms: 20,
             tally: Tally::default(),
         };
         for n in 0..count {
@@ -272,6 +287,7 @@ impl World {
             stream,
             source: Source::new(config, self.now),
             sink: Sink::new(SinkConfig { timeout_s: 20, port: 7000 + n as u16, ..SinkConfig::default() }),
+            tail: Tail::default(),
             content,
             copies: BTreeMap::new(),
             sends: Vec::new(),
@@ -281,6 +297,7 @@ impl World {
         self.learn(n);
         let target = self.nodes[n].follows;
         self.follow(n, target);
+        self.seek(n);
     }
 
     fn crash(&mut self, n: usize, power: bool) {
@@ -291,6 +308,7 @@ impl World {
         let disk = &mut self.nodes[n].disk;
         if power {
             disk.records.truncate(disk.synced.max(1));
+            disk.short = true;
         }
         if !disk.log {
             // What the last save holds: the generation's base, or nothing.
@@ -298,7 +316,10 @@ impl World {
         }
         for pipe in &mut self.pipes {
             pipe.master_holds &= pipe.master != n;
-            pipe.replica_holds &= pipe.replica != n;
+            if pipe.replica == n {
+                // The next process counts its connections from one again.
+                (pipe.replica_holds, pipe.conn) = (false, sink::ConnId(u64::MAX - pipe.link.0));
+            }
         }
     }
 
@@ -321,6 +342,7 @@ impl World {
         self.nodes[n].follows = target;
         match target {
             Some(master) => {
+                self.tail(n, TailEvent::Stop);
                 let port = 7000 + master as u16;
                 self.sink(n, SinkEvent::Follow { host: "node", port, failover: false });
             }
@@ -347,7 +369,7 @@ impl World {
             self.source(master, Event::Gone { link });
         }
         if self.nodes[replica].live.is_some() {
-            self.sink(replica, SinkEvent::Closed { conn, why: "Connection reset by peer" });
+            self.closed(replica, conn, "Connection reset by peer");
         }
     }
 
@@ -363,7 +385,7 @@ impl World {
     // ---- work that a live node has
 
     fn work(&mut self, n: usize, calm: bool) {
-        self.now = self.now + Millis(self.luck.below(20) as i64);
+        self.now = self.now + Millis(self.luck.below(self.pace_ms) as i64);
         if self.nodes[n].live.is_none() {
             return;
         }
@@ -385,7 +407,7 @@ impl World {
         let fresh = self.luck.id();
         let len = 1 + self.luck.below(20) as u8;
         let live = self.live_mut(n);
-        if live.stream.upstream() != Upstream::Own {
+        if live.stream.upstream() != Upstream::Own || live.tail.is_searching() {
             return;
         }
         if live.stream.must_own() && live.stream.own(fresh) {
@@ -409,6 +431,7 @@ impl World {
         self.log_pending(n);
         self.source(n, Event::Released);
         self.sink(n, SinkEvent::Released);
+        self.tail(n, TailEvent::Tick);
     }
 
     /// The bytes not yet in the log go into it, and are released.
@@ -432,7 +455,12 @@ impl World {
         let live = node.live.as_ref().expect("live");
         let history = live.stream.history().clone();
         match node.disk.log {
-            true => node.disk.records.push(Record::History(history)),
+            true => {
+                node.disk.records.push(Record::History(history));
+                if self.ids_are_safe {
+                    node.disk.synced = node.disk.records.len();
+                }
+            }
             // Without a log, what is saved is saved with the history of its time.
             false => node.disk.records = vec![Record::Base(history, live.content.clone())],
         }
@@ -451,6 +479,8 @@ impl World {
     fn tick(&mut self, n: usize) {
         self.source(n, Event::Tick);
         self.sink(n, SinkEvent::Tick);
+        self.tail(n, TailEvent::Tick);
+        self.note_known(n);
     }
 
     fn send_some(&mut self, n: usize, calm: bool) {
@@ -597,6 +627,7 @@ impl World {
                     assert!(live.stream.held().contains(&from) && live.stream.durable() != Durable::Off);
                     live.sends.push((link, from, to));
                 }
+                Effect::FetchTail { host, port } => self.tail(n, TailEvent::Found { host: &host, port }),
                 Effect::Ping => self.append_own(n, b"\x01P"),
                 Effect::Drop { link, .. } => {
                     self.live_mut(n).sends.retain(|(id, ..)| *id != link);
@@ -616,36 +647,9 @@ impl World {
         live.sink.step(now, event, &mut live.stream, &mut out);
         for effect in out {
             match effect {
-                SinkEffect::Connect { conn, port, .. } => {
-                    self.links += 1;
-                    self.pipes.push(Pipe {
-                        replica: n,
-                        conn,
-                        master: usize::from(port) - 7000,
-                        link: LinkId(self.links),
-                        up: VecDeque::new(),
-                        down: VecDeque::new(),
-                        at_master: Vec::new(),
-                        at_replica: Vec::new(),
-                        bulk: Bulk::default(),
-                        copy: Vec::new(),
-                        master_holds: false,
-                        replica_holds: true,
-                        greeted: false,
-                        mark_out: false,
-                    });
-                }
-                SinkEffect::Send { conn, bytes } => {
-                    if let Some(pipe) = self.pipes.iter_mut().find(|p| p.replica == n && p.conn == conn) {
-                        pipe.up.extend(bytes);
-                    }
-                }
-                SinkEffect::Close { conn } => {
-                    for pipe in self.pipes.iter_mut().filter(|p| p.replica == n && p.conn == conn) {
-                        pipe.replica_holds = false;
-                    }
-                    self.pipes.retain(|p| p.greeted || p.replica_holds);
-                }
+                SinkEffect::Connect { conn, port, .. } => self.dial(n, conn, usize::from(port) - 7000),
+                SinkEffect::Send { conn, bytes } => self.push_up(n, conn, bytes),
+                SinkEffect::Close { conn } => self.hang_up(n, conn),
                 SinkEffect::ExpectCopy { .. } | SinkEffect::Stream { .. } => {}
                 SinkEffect::LoadCopy { conn, id, at } => {
                     let pipe = self.pipes.iter_mut().find(|p| p.replica == n && p.conn == conn).expect("its pipe");

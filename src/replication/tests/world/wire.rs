@@ -1,12 +1,14 @@
 //! The wire of a world: bytes arrive in pieces, and each end takes them apart as its runtime would.
 
-use super::{Pipe, World};
+use super::{Pipe, World, power};
 use crate::base::{Offset, ReplId};
-use crate::replication::Progress;
 use crate::replication::history::Former;
 use crate::replication::sink::{self, Event as SinkEvent, Expect, LinkState};
 use crate::replication::source::{Ask, Conf, Event, LinkId};
 use crate::replication::stream::Upstream;
+use crate::replication::tail::Event as TailEvent;
+use crate::replication::{Bulk, Progress};
+use std::collections::VecDeque;
 
 impl World {
     pub(super) fn connect(&mut self, n: usize) {
@@ -16,9 +18,56 @@ impl World {
         let (conn, master) = (pipe.conn, pipe.master);
         if self.nodes[master].live.is_none() {
             self.pipes.remove(at);
-            return self.sink(n, SinkEvent::ConnectFailed { conn, why: "Connection refused" });
+            return match power::is_of_tail(conn) {
+                true => self.closed(n, conn, "Connection refused"),
+                false => self.sink(n, SinkEvent::ConnectFailed { conn, why: "Connection refused" }),
+            };
         }
-        self.sink(n, SinkEvent::Connected { conn });
+        match power::is_of_tail(conn) {
+            true => self.tail(n, TailEvent::Connected { conn }),
+            false => self.sink(n, SinkEvent::Connected { conn }),
+        }
+    }
+
+    pub(super) fn dial(&mut self, n: usize, conn: sink::ConnId, master: usize) {
+        self.links += 1;
+        self.pipes.push(Pipe {
+            replica: n,
+            conn,
+            master,
+            link: LinkId(self.links),
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            at_master: Vec::new(),
+            at_replica: Vec::new(),
+            bulk: Bulk::default(),
+            copy: Vec::new(),
+            master_holds: false,
+            replica_holds: true,
+            greeted: false,
+            mark_out: false,
+        });
+    }
+
+    pub(super) fn push_up(&mut self, n: usize, conn: sink::ConnId, bytes: Vec<u8>) {
+        if let Some(pipe) = self.pipes.iter_mut().find(|p| p.replica == n && p.conn == conn) {
+            pipe.up.extend(bytes);
+        }
+    }
+
+    pub(super) fn hang_up(&mut self, n: usize, conn: sink::ConnId) {
+        for pipe in self.pipes.iter_mut().filter(|p| p.replica == n && p.conn == conn) {
+            pipe.replica_holds = false;
+        }
+        self.pipes.retain(|p| p.greeted || p.replica_holds);
+    }
+
+    /// A connection of this node is over.
+    pub(super) fn closed(&mut self, n: usize, conn: sink::ConnId, why: &str) {
+        match power::is_of_tail(conn) {
+            true => self.tail(n, TailEvent::Closed { conn, why }),
+            false => self.sink(n, SinkEvent::Closed { conn, why }),
+        }
     }
 
     /// Bytes arrive at one end of one of the node's connections.
@@ -40,7 +89,7 @@ impl World {
             let (conn, ended) = (pipe.conn, !pipe.master_holds && pipe.down.is_empty());
             self.process(n);
             if ended {
-                self.sink(n, SinkEvent::Closed { conn, why: "connection lost" });
+                self.closed(n, conn, "connection lost");
                 self.pipes.retain(|p| p.replica != n || p.conn != conn);
             }
         } else {
@@ -85,6 +134,14 @@ impl World {
                     }
                     self.source(n, Event::Acked { link, upto, synced });
                 }
+                [b"REPLCONF", b"TAIL", ..] if !self.nodes[n].native => {
+                    self.push_down(n, link, b"-ERR syntax error\r\n")
+                }
+                [b"REPLCONF", b"TAIL", replid, from, ref upto @ ..] => {
+                    let offset = |word: &[u8]| Offset(number(word) as u64);
+                    let (from, upto) = (offset(from), upto.first().map(|upto| offset(upto)));
+                    self.source(n, Event::TailAsked { link, ip: "10.0.0.1", replid, from, upto });
+                }
                 [b"REPLCONF", ref pairs @ ..] => {
                     for pair in pairs.chunks(2) {
                         match *pair {
@@ -117,6 +174,9 @@ impl World {
     pub(super) fn asked(&mut self, n: usize, link: LinkId, replid: &[u8], next: i64) {
         let fresh = self.luck.id();
         let live = self.live(n);
+        if live.tail.is_searching() {
+            return self.push_down(n, link, b"-LOADING Redis is loading the dataset in memory\r\n");
+        }
         let id = ReplId::parse(replid);
         let (before, held) = (live.stream.history().clone(), live.stream.held());
         let lost = live.stream.upstream() == Upstream::Lost;
@@ -142,10 +202,13 @@ impl World {
     pub(super) fn process(&mut self, n: usize) {
         loop {
             let Some(live) = &self.nodes[n].live else { return };
-            let expects = |pipe: &Pipe| live.sink.expects(pipe.conn);
+            let expects = |pipe: &Pipe| match power::is_of_tail(pipe.conn) {
+                true => live.tail.expects(pipe.conn).0,
+                false => live.sink.expects(pipe.conn),
+            };
             let ready = |p: &Pipe| p.replica == n && p.replica_holds && expects(p) != Expect::Nothing;
             let Some(at) = self.pipes.iter().position(ready) else { return };
-            let expect = live.sink.expects(self.pipes[at].conn);
+            let expect = expects(&self.pipes[at]);
             let pipe = &mut self.pipes[at];
             let conn = pipe.conn;
             match expect {
@@ -153,7 +216,11 @@ impl World {
                 Expect::Line => {
                     let Some(end) = pipe.at_replica.iter().position(|&byte| byte == b'\n') else { return };
                     let line: Vec<u8> = pipe.at_replica.drain(..=end).collect();
-                    self.sink(n, SinkEvent::Line { conn, line: line.trim_ascii_end() });
+                    let line = line.trim_ascii_end();
+                    match power::is_of_tail(conn) {
+                        true => self.tail(n, TailEvent::Line { conn, line }),
+                        false => self.sink(n, SinkEvent::Line { conn, line }),
+                    }
                 }
                 Expect::Copy => {
                     let copy = &mut pipe.copy;
@@ -176,6 +243,10 @@ impl World {
                         return;
                     }
                     let unit: Vec<u8> = pipe.at_replica.drain(..len).collect();
+                    if power::is_of_tail(conn) {
+                        self.given(n, conn, &unit);
+                        continue;
+                    }
                     let live = self.live_mut(n);
                     live.stream.append(&unit);
                     live.content.extend_from_slice(&unit);
