@@ -18,6 +18,14 @@ pub(super) use handshake::request;
 
 /// The longest wait between two attempts to connect.
 pub const RETRY_MS_MAX: i64 = 1000;
+/// The same while attempts are refused at once: a master that is started again is to be found soon, and a refusal costs
+/// next to nothing.
+const REFUSED_RETRY_MS_MAX: i64 = 200;
+/// What is refused within this time is refused at once.
+const AT_ONCE_MS: i64 = 50;
+/// As many failures as refusals count for, so that whoever listens at last is not made to wait for all the time that
+/// nobody did.
+const REFUSALS_MAX: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Target {
@@ -110,6 +118,11 @@ pub struct Sink {
     conns: u64,
     /// Attempts since the link was last up for a while; the first is made at once.
     failures: u32,
+    /// When an attempt was last told of, and whether this one is: one a second is enough for the log.
+    told: Option<Millis>,
+    loud: bool,
+    /// The last attempt was refused at once.
+    refused: bool,
     /// When the link went down, if it ever was up.
     down_since: Option<Millis>,
 }
@@ -123,6 +136,9 @@ impl Sink {
             asking: Asking::Partial,
             conns: 0,
             failures: 0,
+            told: None,
+            loud: true,
+            refused: false,
             down_since: None,
         }
     }
@@ -237,17 +253,25 @@ impl Sink {
         self.conns += 1;
         let conn = ConnId(self.conns);
         let (host, port) = (target.host.clone(), target.port);
-        out.push(Effect::Log(Note::notice(match attempt {
-            Attempt::Planned => format!("Connecting to MASTER {host}:{port}"),
-            Attempt::AfterLoss => format!("Reconnecting to MASTER {host}:{port}"),
-            Attempt::AfterFailure => format!("Reconnecting to MASTER {host}:{port} after failure"),
-        })));
+        let again = self.refused && self.failures >= REFUSALS_MAX;
+        self.loud = !(again && self.told.is_some_and(|told| now.since(told).0 < RETRY_MS_MAX));
+        if self.loud {
+            self.told = Some(now);
+            out.push(Effect::Log(Note::notice(match attempt {
+                Attempt::Planned => format!("Connecting to MASTER {host}:{port}"),
+                Attempt::AfterLoss => format!("Reconnecting to MASTER {host}:{port}"),
+                Attempt::AfterFailure => format!("Reconnecting to MASTER {host}:{port} after failure"),
+            })));
+        }
         out.push(Effect::Connect { conn, host, port });
-        out.push(Effect::Log(Note::notice("MASTER <-> REPLICA sync started")));
+        if self.loud {
+            out.push(Effect::Log(Note::notice("MASTER <-> REPLICA sync started")));
+        }
         self.state = State::Connecting { conn, since: now };
     }
 
-    /// The attempt is over: the next one at once, then after 100, 200, 400, 800, 1000, 1000 .. ms.
+    /// The attempt is over: the next one at once, then after 100, 200, 400, 800, 1000, 1000 .. ms; where nobody listens
+    /// there, after no more than 200.
     fn retry(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let attempt = match self.state {
             State::Streaming { since, .. } => {
@@ -259,12 +283,16 @@ impl Sink {
             State::Receiving { .. } | State::Loading { .. } => Attempt::AfterFailure,
             _ => Attempt::Planned,
         };
+        let refused = matches!(self.state, State::Connecting { since, .. } if now.since(since).0 <= AT_ONCE_MS);
+        self.refused = refused;
+        let longest = if refused { REFUSED_RETRY_MS_MAX } else { RETRY_MS_MAX };
         self.leave(now, out);
         let wait_ms = match self.failures {
             0 => 0,
-            n => (100 << (n - 1).min(4)).min(RETRY_MS_MAX),
+            n => (100 << (n - 1).min(4)).min(longest),
         };
-        self.failures = self.failures.saturating_add(1);
+        let most = if refused { REFUSALS_MAX.max(self.failures) } else { u32::MAX };
+        self.failures = self.failures.saturating_add(1).min(most);
         if wait_ms == 0 {
             self.connect(now, attempt, out);
         } else {
@@ -280,7 +308,10 @@ impl Sink {
                 self.state = State::Handshake { conn, step: Step::Pong, heard: now };
             }
             (State::Connecting { .. }, Event::ConnectFailed { why, .. }) => {
-                out.push(Effect::Log(Note::warning(format!("Error condition on socket for SYNC: {why}"))));
+                if self.loud {
+                    let why = format!("Error condition on socket for SYNC: {why}");
+                    out.push(Effect::Log(Note::warning(why)));
+                }
                 self.retry(now, out);
             }
             (State::Handshake { step, heard, .. }, Event::Line { line, .. }) => {
