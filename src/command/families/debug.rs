@@ -73,8 +73,13 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     match (name.to_ascii_lowercase().as_slice(), args.left()) {
         (b"help", 0) => help(cx, HELP),
         (b"sleep", 1) => {
-            let seconds = parse_f64(args.bytes()?).unwrap_or(0.0);
-            cx.ask(Ask::Sleep(Millis((seconds * 1000.0) as i64)));
+            const SECONDS_MAX: f64 = 1e9;
+            let seconds = parse_f64(args.bytes()?).unwrap_or(0.0).clamp(0.0, SECONDS_MAX);
+            // The turn sleeps at its end; for what it still does until then the time has passed.
+            let span = Millis((seconds * 1000.0) as i64);
+            cx.server.wall = cx.server.wall + span;
+            cx.server.mono = cx.server.mono + span;
+            cx.ask(Ask::Sleep(span));
             ok(cx)
         }
         (b"digest", 0) => {
@@ -91,7 +96,7 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         (b"quicklist-packed-threshold", 1) => {
             let size = std::str::from_utf8(args.bytes()?).ok().and_then(bytes_with_unit);
-            let size = size.filter(|size| (1..1 << 32).contains(size));
+            let size = size.filter(|size| (0..1 << 32).contains(size));
             size.ok_or_else(|| Refusal::err("argument must be a memory value bigger than 1 and smaller than 4gb"))?;
             ok(cx)
         }
