@@ -33,7 +33,8 @@
 //! an id of its own: one that holds nothing of its own resumes in part; one that does is answered
 //! `+REWIND <replid> <offset>`, goes back to there by its own means and asks again, or else takes a full copy, and the log
 //! and INFO (`last_full_resync`) tell from which offset to which its tail was thrown away. Any former id is honoured up to
-//! its end, not only the last.
+//! its end, not only the last. Behind `+FULLRESYNC <replid> <offset>` one that diverged is told after which offset, for its
+//! own log.
 //!
 //! A master that came back from a power cut asks its replicas for the bytes under its id that its disk had not, before it
 //! writes or serves anyone (`tail`; `REPLCONF TAIL`). One that asks it for more than it holds is asked in turn; only one
@@ -42,7 +43,8 @@
 //! # Files, in reading order
 //! `history` (which ids, up to where), `backlog` (bytes in memory), `stream` (both, and what is released), `source` (the
 //! master's side: `event`, the machine, `copies`, `tail`, `report`), `sink` (the replica's side: `event`, the machine,
-//! `handshake`), `tail` (what a power cut cost a master), `bulk` (a copy as it comes), `unit` (whole commands and transactions), `note` (log lines), `planted`.
+//! `handshake`), `tail` (what a power cut cost a master), `bulk` (a copy as it comes), `unit` (whole commands and
+//! transactions), `note` (log lines), `planted`.
 //!
 //! # Why so
 //! Redis keeps this in globals (`masterhost`, `repl_state`, `cached_master`, flags of each client) and does IO inside the

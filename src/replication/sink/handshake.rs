@@ -153,13 +153,20 @@ impl Sink {
                 )));
                 self.start_stream(now, conn, stream, out);
             }
-            [b"+FULLRESYNC", id, at] => {
+            [b"+FULLRESYNC", id, at, ref rest @ ..] => {
                 let at = parse_i64(at).and_then(|at| u64::try_from(at).ok());
                 let (Some(id), Some(at)) = (ReplId::parse(id), at) else {
                     out.push(Effect::Log(Note::warning("Master replied with wrong +FULLRESYNC syntax.")));
                     return self.retry(now, out);
                 };
                 out.push(Effect::Log(Note::notice(format!("Full resync from master: {id}:{at}"))));
+                if let Some(after) = rest.first().and_then(|after| parse_i64(after)) {
+                    out.push(Effect::Log(Note::warning(format!(
+                        "What this replica holds after offset {after} up to offset {} is not in its master's history, \
+                         and gives way to the copy.",
+                        stream.end()
+                    ))));
+                }
                 let at = Offset(at);
                 out.push(Effect::ExpectCopy { conn, id, at });
                 self.state = State::Receiving { conn, id, at, total: None, read: 0, heard: now };

@@ -99,9 +99,11 @@ impl Source {
     ) {
         let Some(entry) = self.links.get_mut(&link) else { return };
         entry.phase = Phase::Copying { copy, format, at, moved: now };
-        let reply = match entry.peer.by_sync {
-            true => Vec::new(),
-            false => format!("+FULLRESYNC {} {at}\r\n", stream.history().id()).into_bytes(),
+        let id = stream.history().id();
+        let reply = match entry.peer.diverged.filter(|_| entry.peer.history) {
+            _ if entry.peer.by_sync => Vec::new(),
+            Some(after) => format!("+FULLRESYNC {id} {at} {after}\r\n").into_bytes(),
+            None => format!("+FULLRESYNC {id} {at}\r\n").into_bytes(),
         };
         out.push(Effect::AttachCopy { copy, link, reply });
     }

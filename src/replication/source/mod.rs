@@ -43,6 +43,8 @@ struct Peer {
     functions_only: bool,
     former: Vec<Former>,
     version: Option<String>,
+    /// It holds what is not in our history, after this.
+    diverged: Option<Offset>,
     /// Came by SYNC: knows no offsets and never acknowledges.
     by_sync: bool,
 }
@@ -317,6 +319,7 @@ impl Source {
                             to.end
                         );
                         out.push(Effect::Log(Note::warning(lost.clone())));
+                        self.entry(link, ip).peer.diverged = Some(to.end);
                         why = format!("{why}. {lost}");
                     }
                     if replid.first() != Some(&b'?') {
