@@ -58,8 +58,6 @@ pub struct PersistenceView {
     /// When the last fsync of the log ended (monotonic), and how long it took.
     pub last_fsync: Option<Millis>,
     pub last_fsync_us: u64,
-    /// Turns that had to wait until the log could be written (`aof_delayed_fsync`).
-    pub delayed_fsyncs: u64,
     /// The log takes what it is given.
     pub log_ok: bool,
     /// Keys that the start found in the store.
@@ -83,7 +81,6 @@ impl Default for PersistenceView {
             saves: 0,
             last_fsync: None,
             last_fsync_us: 0,
-            delayed_fsyncs: 0,
             log_ok: true,
             keys_loaded: 0,
         }

@@ -8,9 +8,6 @@ use crate::command::{Pause, Save, Slot};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long the end waits for the log to change segments.
-const APPEND_WAIT: Millis = Millis(10_000);
-
 /// What was asked for.
 pub struct Request {
     /// Who is told if it fails.
@@ -74,22 +71,13 @@ fn finish(world: &Rc<World>, request: &Request) {
     let mut disk = world.disk.borrow_mut();
     tracing::warn!("User requested shutdown...");
     let (mut failed, mut given_up) = (None, false);
-    let deadline = clock::mono() + APPEND_WAIT;
-    loop {
-        match disk.append(&mut server) {
-            Appended::All => break,
-            Appended::Later if clock::mono() < deadline => std::thread::yield_now(), // the log changes segments
-            Appended::Later => failed = Some("the log does not go on to its next segment".to_string()),
-            Appended::Fault if disk.keeps_its_word() => {
-                tracing::warn!("Effects that nobody was told of are given up: they could not be appended to the log.");
-                given_up = true;
-                break;
-            }
-            Appended::Fault => failed = Some(server.fault.clone().unwrap_or_else(|| "the disk is at fault".into())),
+    match disk.append(&mut server) {
+        Appended::All => {}
+        Appended::Fault if disk.keeps_its_word() => {
+            tracing::warn!("Effects that nobody was told of are given up: they could not be appended to the log.");
+            given_up = true;
         }
-        if failed.is_some() {
-            break;
-        }
+        Appended::Fault => failed = Some(server.fault.clone().unwrap_or_else(|| "the disk is at fault".into())),
     }
     let settings = &server.config.settings;
     let saves = match request.save {

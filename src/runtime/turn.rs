@@ -39,9 +39,6 @@ async fn close(world: &Rc<World>) {
         match appended {
             Appended::All if synced(world).await => break,
             Appended::All => {}
-            Appended::Later => {
-                let _ = tokio::time::timeout(RETRY, world.log_bell.notified()).await;
-            }
             Appended::Fault => held.wait(world).await,
         }
         // What came in while it waited is part of this turn now: it is appended with the next try.

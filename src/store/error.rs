@@ -10,9 +10,6 @@ use std::sync::Arc;
 /// A fault of the durable log.
 #[derive(Clone, Debug)]
 pub enum LogError {
-    /// A segment is being closed and the next one made; nothing was written. Not a fault: the same bytes again once
-    /// the waker has called.
-    Busy,
     /// The append failed (disk full, EIO); the file ends at its last good record again, and the same bytes may be
     /// appended later.
     Write {
@@ -82,7 +79,7 @@ pub enum LogError {
 impl LogError {
     /// Whether the same bytes may be appended again later.
     pub fn may_retry(&self) -> bool {
-        matches!(self, LogError::Busy | LogError::Write { .. })
+        matches!(self, LogError::Write { .. })
     }
 
     /// What is wrong, in the system's words where it said something: the text of Redis' own errors about its file.
@@ -117,7 +114,6 @@ fn plain(cause: &io::Error) -> String {
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LogError::Busy => write!(f, "the log is changing to its next segment"),
             LogError::Write { file, offset, cause } => {
                 write!(f, "can't append to the log {} at offset {offset}: {cause}", file.display())
             }

@@ -85,7 +85,7 @@ impl MemoryDisk {
         state.faults.insert(at, fault);
     }
 
-    /// The next sync of a file fails, whichever step it is.
+    /// The next sync of a file that was synced before fails, whichever step it is.
     pub fn fail_next_sync(&self) {
         self.0.lock().sync_fails = true;
     }
@@ -320,10 +320,10 @@ impl SegmentFile for MemoryFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut outcome = self.0.plain_step();
-        if std::mem::take(&mut self.0.0.lock().sync_fails) {
+        let mut inode = self.1.lock();
+        if !inode.disk.is_empty() && std::mem::take(&mut self.0.0.lock().sync_fails) {
             outcome = Err(io::Error::from_raw_os_error(5));
         }
-        let mut inode = self.1.lock();
         match outcome {
             Ok(()) => {
                 inode.disk = inode.bytes.clone();

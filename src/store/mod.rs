@@ -5,7 +5,7 @@
 //! leaves time and policy to its caller: its two threads read the clock only to measure their own work.
 //!
 //! ```text
-//!            turn's bytes ──> log/ ────────fdatasync thread────> regent-log/<offset>-<generation>.log
+//!            turn's bytes ──> log/ ────────fdatasync thread────> regent-log/<generation>-<number>.log
 //! loop ──────┤                 │ synced to C, then
 //!            pages at C ────> checkpoint/ ──storage thread─────> regent-store/ (sled)
 //! start:     recover: checkpoint at C ──> pages ──> log from C to E ──> cut the torn tail ──> append at E
@@ -20,8 +20,8 @@
 //! 5. A half that is missing is a fault, never an empty start (`torture::missing_halves`).
 //!
 //! Files in reading order: `medium` (files behind a trait), `error`, `codec` and `history` (records), `log/`,
-//! `checkpoint/`, `lock`, `recover` (what a start finds), `open_store` (both together), `memory` (the doubles), `doubles` (the same for other folders' tests). `group` stands by itself: the records of a
-//! sentinel's Raft group.
+//! `checkpoint/`, `lock`, `recover` (what a start finds), `open_store` (both together), `memory` (the doubles), `doubles`
+//! (the same for other folders' tests). `group` stands by itself: the records of a sentinel's Raft group.
 //!
 //! Why two halves: the log takes each turn with one write and an fsync by policy, and a file loses nothing on `kill -9`;
 //! sled took eight times the CPU for the same and lost its last segment. sled changes many pages atomically, which a log

@@ -16,7 +16,7 @@ use super::checkpoint::{Checkpoint, Manifest, PieceReader};
 use super::error::{LogError, StoreError};
 use super::history::History;
 use super::lock::DirLock;
-use super::log::{self, Cut, Entry, Log, OnDisk, Origin, Tail};
+use super::log::{self, Blank, Cut, Entry, Log, OnDisk, Origin, Tail};
 use super::medium::{Directory, Medium};
 use super::open_store::{Store, Wakers};
 use crate::base::Offset;
@@ -96,8 +96,9 @@ pub(super) fn open_parts(parts: Parts, options: Options) -> Result<Opened, Store
     }
     let pages = (parts.opener)().or_else(|error| {
         // The database writes a little when it is opened. On a full disk the log's reserve is what there is for it.
-        for segment in disk.generations.values().flatten() {
-            segment.close();
+        for files in disk.generations.values() {
+            files.segments.iter().for_each(|segment| segment.close());
+            files.blanks.iter().for_each(Blank::close);
         }
         (parts.opener)().map_err(|_| error)
     })?;
@@ -118,12 +119,12 @@ const HINT_LOG: &str =
 
 /// Without any checkpoint directory, only a log that is whole from an empty keyspace on can stand alone.
 fn refuse_orphan(disk: &OnDisk, medium: &dyn Medium) -> Result<(), StoreError> {
-    let Some((generation, segments)) = disk.generations.last_key_value() else { return Ok(()) };
-    let first = &segments[0];
-    if first.header.genesis && disk.generations.len() == 1 {
-        return Ok(());
+    let Some((generation, files)) = disk.generations.last_key_value() else { return Ok(()) };
+    let first = files.segments.first().map(|first| first.start);
+    if first.is_none_or(|start| start.genesis) && disk.generations.len() == 1 {
+        return Ok(()); // or it is damaged, which is told when it is read
     }
-    Err(missing_store(*generation, first.header.start, medium))
+    Err(missing_store(*generation, first.map_or(Offset(0), |start| start.offset), medium))
 }
 
 fn missing_store(generation: u64, start: Offset, medium: &dyn Medium) -> StoreError {
@@ -142,19 +143,20 @@ fn choose(
     alone: bool,
 ) -> Result<Option<Option<Tail>>, StoreError> {
     let Some(loaded) = loaded else {
-        let Some((&generation, segments)) = disk.generations.first_key_value() else { return Ok(None) };
-        let first = segments[0].header;
-        if !first.genesis {
-            return Err(missing_store(generation, first.start, medium));
+        let Some((&generation, files)) = disk.generations.first_key_value() else { return Ok(None) };
+        let first = files.segments.first().map(|first| first.start);
+        if let Some(start) = first.filter(|start| !start.genesis) {
+            return Err(missing_store(generation, start.offset, medium));
         }
-        return Ok(Some(Some(Tail::new(segments.clone(), first.start, first.db)?)));
+        let (from, db) = first.map_or((Offset(0), 0), |start| (start.offset, start.db));
+        return Ok(Some(Some(Tail::new(files.clone(), from, db)?)));
     };
     let manifest = &loaded.manifest;
     if !manifest.log {
         return Ok(Some(None));
     }
     match disk.generations.get(&manifest.generation) {
-        Some(segments) => Ok(Some(Some(Tail::new(segments.clone(), manifest.offset, manifest.db)?))),
+        Some(files) => Ok(Some(Some(Tail::new(files.clone(), manifest.offset, manifest.db)?))),
         None if alone => Ok(Some(None)),
         None => {
             let why = format!(
@@ -182,7 +184,7 @@ impl Base {
     /// The files of other generations than `kept`, and of segments never born.
     fn strangers(&self, kept: Option<u64>) -> Vec<String> {
         let others = self.disk.generations.iter().filter(|(generation, _)| Some(**generation) != kept);
-        let names = others.flat_map(|(_, segments)| segments.iter().map(|segment| segment.name.clone()));
+        let names = others.flat_map(|(_, files)| files.names());
         names.chain(self.disk.unborn.iter().cloned()).collect()
     }
 
@@ -274,9 +276,9 @@ impl Recovery {
                 Origin { replid: loaded.manifest.history.replid, offset, db, genesis: false }
             }
             (None, _) => {
-                let (_, segments) = self.base.disk.generations.first_key_value().expect("a genesis log was found");
-                let header = segments[0].header;
-                Origin { replid: header.replid, offset: header.start, db: header.db, genesis: true }
+                let (_, files) = self.base.disk.generations.first_key_value().expect("a genesis log was found");
+                let start = files.segments[0].start;
+                Origin { replid: start.replid, offset: start.offset, db: start.db, genesis: true }
             }
         }
     }

@@ -17,8 +17,6 @@ const RENEW_RETRY: Millis = Millis(1_000);
 pub enum Appended {
     /// All that was pending is in the log.
     All,
-    /// The log changes segments: again when it calls.
-    Later,
     /// The disk is at fault: nothing that saw these effects may be told to anyone.
     Fault,
 }
@@ -61,7 +59,6 @@ impl Disk {
         };
         let (mut bytes_done, mut changes_done, mut result) = (0, 0, Ok(()));
         if server.feed.has_pending() {
-            log.set_disk_busy(self.running.is_some());
             let (epoch, data_generation) = (self.epoch, self.data_generation);
             for piece in server.feed.pieces(server.stream.selected()) {
                 result = match piece {
@@ -86,10 +83,6 @@ impl Disk {
         }
         match result {
             Ok(()) => self.examine(server),
-            Err(LogError::Busy) => {
-                server.persistence.delayed_fsyncs += 1;
-                Appended::Later
-            }
             Err(error) => {
                 self.fail(server, &error);
                 Appended::Fault

@@ -1,13 +1,18 @@
 //! The durable log: the replication stream on disk, at the same offsets.
 //!
 //! ```text
-//! loop:   append ──one write──> last segment ── full ──> Busy until the sync thread has made the next
-//! thread:            sync_request ──fdatasync──> synced()        readers: read(from) behind the appender
+//! loop:   append ──one write──> last segment ── full ──one more write──> spare ── is the last segment now
+//! thread: sync_request ──fdatasync──> synced()   makes the next spare    readers: read(from) behind the appender
 //! ```
+//! The appender never waits for the disk: what a change of segments needs is made ahead and durable, and the one that was
+//! left is synced behind its back. So a power cut may tear the last two segments, and recovery looks at both.
+//!
 //! Invariants (tests in `tests.rs` and `../torture.rs`):
 //! 1. A record holds whole replication units; the log ends with its last good record (`assert` in [`Log::append`]).
-//! 2. Segment n is synced before n+1 exists, and a segment's header and name are durable before its first record.
-//! 3. Records tell the last synced offset: bad data above the highest told is a torn tail, below it a fault.
+//! 2. A segment's header and name are durable before its first record, and it is made only when all segments but the last
+//!    are synced: none is told to be synced before the one that it follows (`assert` in `shared`).
+//! 3. Records and headers tell the last synced offset: bad data above the highest told is a torn tail, which ends the log
+//!    there, below it a fault.
 //! 4. After a failed append the file ends at its last good record before anything else is written.
 //! 5. After a failed fsync nothing is ever appended to this generation again.
 //! 6. Room for what is to be appended is reserved on the disk ahead of it, by the sync thread; the appender is told when
@@ -27,6 +32,7 @@ mod tests;
 pub use open::{Cut, Entry, Tail};
 pub(super) use open::{OnDisk, look};
 pub use reader::LogReader;
+pub(super) use segment::Blank;
 pub use shared::{SyncCost, Waker};
 
 use super::error::LogError;
@@ -34,22 +40,12 @@ use super::history::HistoryChange;
 use super::medium::Medium;
 use crate::base::limits::LOG_ROOM_LOW_BYTES as ROOM_LOW;
 use crate::base::{Offset, ReplId};
-use record::{Kind, RECORD_HEADER, RecordHeader, SegmentHeader};
+use record::{Kind, RECORD_HEADER, RecordHeader, SegmentHeader, Start};
 use segment::Segment;
-use shared::{Roll, Shared};
+use shared::Shared;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-
-/// How much may be left to be synced while appends are held back for the next segment.
-const PAUSE_BYTES: u64 = 256 * 1024;
-
-/// How many times its length a segment may have while a checkpoint has the disk.
-const BUSY_SEGMENTS: u64 = 8;
-
-/// How often what came meanwhile is synced ahead of that: each round leaves less, unless the disk is slower than the
-/// writes.
-const ROUNDS_AHEAD: u32 = 4;
 
 /// How much is appended between two questions for room.
 const ASK_AGAIN_BYTES: u64 = 1024 * 1024;
@@ -82,24 +78,10 @@ pub struct Log {
     segment_bytes: u64,
     /// The length from which the active segment is to be closed.
     roll_at: u64,
-    rolling: Rolling,
-    /// A checkpoint is being written: the disk is busy, and a change of segments would wait for it.
-    disk_busy: bool,
+    /// A spare that could not be begun, and may hold a part of that.
+    stillborn: Option<Blank>,
     /// The length at which more room was asked for last.
     asked_at: u64,
-}
-
-/// Where the appender stands in changing segments.
-enum Rolling {
-    No,
-    /// Most of the segment is being synced up to `mark`, and then most of what came meanwhile, so that little is left for
-    /// the pause.
-    Ahead {
-        mark: Offset,
-        rounds: u32,
-    },
-    /// Appends are held back until the sync thread has made the next segment.
-    Held,
 }
 
 /// The log's figures for INFO.
@@ -153,8 +135,7 @@ impl Log {
             replid,
             segment_bytes,
             roll_at: segment_bytes,
-            rolling: Rolling::No,
-            disk_busy: false,
+            stillborn: None,
             asked_at: 0,
             active,
             shared,
@@ -163,21 +144,17 @@ impl Log {
 
     /// Makes the first segment of a generation, durable when this returns.
     pub(super) fn begin(medium: &dyn Medium, generation: u64, origin: Origin) -> Result<Arc<Segment>, LogError> {
-        let header = SegmentHeader {
-            generation,
-            start: origin.offset,
-            replid: origin.replid,
-            db: origin.db,
-            genesis: origin.genesis,
-        };
+        let header = SegmentHeader { generation, number: 1, synced: origin.offset, replid: origin.replid };
+        let name = header.file_name();
         // A file of that name is the rest of a generation that no checkpoint ever named.
-        let stale = medium.list().map_err(|cause| LogError::files(medium.path(""), cause))?;
-        if stale.contains(&header.file_name()) {
-            let gone = medium.remove(&header.file_name()).and_then(|()| medium.sync_dir());
-            gone.map_err(|cause| LogError::files(medium.path(&header.file_name()), cause))?;
+        let fault = |cause| LogError::files(medium.path(&name), cause);
+        if medium.list().map_err(fault)?.contains(&name) {
+            medium.remove(&name).and_then(|()| medium.sync_dir()).map_err(fault)?;
         }
-        let segment = Segment::create(medium, header)?;
-        segment.settle(medium)?;
+        let Origin { offset, replid, db, genesis } = origin;
+        let blank = Blank::create(medium, header, &[])?;
+        let segment = blank.begin(Start { offset, synced: offset, replid, db, genesis }).map_err(fault)?;
+        blank.settle(medium)?;
         Ok(Arc::new(segment))
     }
 
@@ -215,10 +192,6 @@ impl Log {
         self.db = db_after;
         self.active.extend(self.length, self.end);
         self.shared.end.store(self.end.0, Ordering::Release);
-        if self.is_full() && matches!(self.rolling, Rolling::No) && self.end > self.active.header.start {
-            self.rolling = Rolling::Ahead { mark: self.end, rounds: 0 };
-            self.sync_request();
-        }
         if self.active.room() < ROOM_LOW && self.length >= self.asked_at + ASK_AGAIN_BYTES {
             self.asked_at = self.length;
             self.ask_room();
@@ -241,16 +214,6 @@ impl Log {
         self.shared.want(|state| state.room_wanted = true);
     }
 
-    /// A checkpoint has the disk: until it has ended the segment may grow beyond its length, to some times of it.
-    pub fn set_disk_busy(&mut self, busy: bool) {
-        self.disk_busy = busy;
-    }
-
-    fn is_full(&self) -> bool {
-        let more = if self.disk_busy { (BUSY_SEGMENTS - 1) * self.segment_bytes } else { 0 };
-        self.length >= self.roll_at + more
-    }
-
     fn write_error(&self, cause: std::io::Error) -> LogError {
         LogError::Write { file: self.active.path.clone(), offset: self.end, cause: Arc::new(cause) }
     }
@@ -261,61 +224,51 @@ impl Log {
         Ok(())
     }
 
-    /// Whether the active segment can take a record now.
+    /// Whether a segment can take a record now; goes on in the next one where the last is full.
     fn ready(&mut self) -> Result<(), LogError> {
-        if self.shared.faulty.load(Ordering::Acquire) {
-            return Err(self.fault().unwrap_or(LogError::Busy));
+        if self.shared.faulty.load(Ordering::Acquire)
+            && let Some(fault) = self.fault()
+        {
+            return Err(fault);
         }
         if self.dirty {
             self.cut()?;
         }
-        match self.rolling {
-            Rolling::No => Ok(()),
-            Rolling::Ahead { mark, .. } if self.synced() < mark || !self.is_full() => Ok(()),
-            Rolling::Ahead { mark, rounds } if rounds < ROUNDS_AHEAD && self.end.bytes_since(mark) > PAUSE_BYTES => {
-                self.rolling = Rolling::Ahead { mark: self.end, rounds: rounds + 1 };
-                self.sync_request();
-                Ok(())
-            }
-            Rolling::Ahead { .. } => {
-                let header = SegmentHeader {
-                    generation: self.active.header.generation,
-                    start: self.end,
-                    replid: self.replid,
-                    db: self.db,
-                    genesis: false,
-                };
-                self.shared.want(|state| state.roll = Roll::Wanted(header));
-                self.rolling = Rolling::Held;
-                Err(LogError::Busy)
-            }
-            Rolling::Held => self.take_next(),
+        if self.length >= self.roll_at && self.end > self.active.start.offset {
+            self.roll();
         }
+        if let Some(stillborn) = &mut self.stillborn {
+            // It may claim the offset at which the old segment is to grow on.
+            stillborn.cut().map_err(|cause| self.write_error(cause))?;
+            self.stillborn = None;
+            self.shared.want(|state| state.spare_wanted = true);
+        }
+        Ok(())
     }
 
-    fn take_next(&mut self) -> Result<(), LogError> {
-        let mut state = self.shared.state.lock();
-        match std::mem::replace(&mut state.roll, Roll::No) {
-            Roll::Done(next) => {
+    /// Begins the spare, if there is one; if not, or if that fails, the old segment grows on for a while.
+    fn roll(&mut self) {
+        let spare = self.shared.state.lock().spare.take();
+        self.roll_at = self.length + self.segment_bytes / 4;
+        let Some(spare) = spare else { return self.shared.want(|state| state.spare_wanted = true) };
+        let Log { end: offset, replid, db, .. } = *self;
+        match spare.begin(Start { offset, synced: self.synced().min(offset), replid, db, genesis: false }) {
+            Ok(next) => {
+                let (next, left) = (Arc::new(next), self.active.clone());
+                self.shared.want(|state| {
+                    state.segments.push(next.clone());
+                    state.closing = Some(left);
+                    (state.sync_wanted, state.spare_wanted) = (true, true);
+                });
                 self.length = next.length();
                 self.active = next;
                 self.roll_at = self.segment_bytes;
-                self.rolling = Rolling::No;
                 self.asked_at = 0;
-                Ok(())
             }
-            // The old segment grows on; the next attempt comes a quarter of a segment later.
-            Roll::Failed => {
-                self.roll_at = self.length + self.segment_bytes / 4;
-                self.rolling = Rolling::No;
-                match &state.fault {
-                    Some(fault) => Err(fault.clone()),
-                    None => Ok(()),
-                }
-            }
-            pending => {
-                state.roll = pending;
-                Err(LogError::Busy)
+            Err(cause) => {
+                let trouble = LogError::files(&spare.path, cause);
+                self.shared.want(|state| state.trouble = Some(trouble));
+                self.stillborn = Some(spare);
             }
         }
     }
@@ -352,12 +305,12 @@ impl Log {
 
     /// The first offset on disk.
     pub fn start(&self) -> Offset {
-        self.shared.state.lock().segments.first().map_or(self.end, |first| first.header.start)
+        self.shared.state.lock().segments.first().map_or(self.end, |first| first.start.offset)
     }
 
     /// Whether the log alone tells everything, from an empty keyspace on.
     pub(super) fn is_genesis(&self) -> bool {
-        self.shared.state.lock().segments.first().is_some_and(|first| first.header.genesis)
+        self.shared.state.lock().segments.first().is_some_and(|first| first.start.genesis)
     }
 
     /// The stream's selected database at the end.
@@ -409,31 +362,34 @@ impl Log {
 
     /// The names of this generation's files.
     pub(super) fn names(&self) -> Vec<String> {
-        self.shared.state.lock().segments.iter().map(|segment| segment.name.clone()).collect()
+        let state = self.shared.state.lock();
+        let segments = state.segments.iter().map(|segment| &segment.name);
+        let blanks = state.spare.iter().chain(&self.stillborn).map(|blank| &blank.name);
+        segments.chain(blanks).cloned().collect()
     }
 
     /// Goes on in a new generation that begins with this segment (made by [`begin`](Self::begin)). The old one's files
     /// stay until the checkpoint that names the new one is current.
     pub(super) fn switch(&mut self, first: Arc<Segment>) {
-        let header = first.header;
+        let start = first.start;
         self.shared.want(|state| {
-            state.generation = header.generation;
+            state.generation = first.header.generation;
             state.segments = vec![first.clone()];
-            state.roll = Roll::No;
+            (state.closing, state.spare) = (None, None);
             state.sync_wanted = false;
-            state.room_wanted = true;
+            (state.room_wanted, state.spare_wanted) = (true, true);
             state.fault = None;
-            self.shared.end.store(header.start.0, Ordering::Release);
-            self.shared.synced.store(header.start.0, Ordering::Release);
+            self.shared.end.store(start.offset.0, Ordering::Release);
+            self.shared.synced.store(start.offset.0, Ordering::Release);
             self.shared.faulty.store(false, Ordering::Release);
         });
         self.shared.wake_waiters();
         self.length = first.length();
-        self.end = header.start;
-        self.db = header.db;
-        self.replid = header.replid;
+        self.end = start.offset;
+        self.db = start.db;
+        self.replid = start.replid;
         self.dirty = false;
-        self.rolling = Rolling::No;
+        self.stillborn = None;
         self.roll_at = self.segment_bytes;
         self.asked_at = 0;
         self.active = first;
@@ -444,7 +400,7 @@ impl Log {
         let state = self.shared.state.lock();
         LogInfo {
             generation: state.generation,
-            start: state.segments.first().map_or(self.end, |first| first.header.start),
+            start: state.segments.first().map_or(self.end, |first| first.start.offset),
             end: self.end,
             synced: self.synced(),
             bytes: state.segments.iter().map(|segment| segment.length()).sum(),

@@ -28,7 +28,7 @@ impl LogReader {
     pub fn range(&self) -> (Offset, Offset) {
         let state = self.shared.state.lock();
         let end = self.shared.end();
-        (state.segments.first().map_or(end, |first| first.header.start), end)
+        (state.segments.first().map_or(end, |first| first.start.offset), end)
     }
 
     /// Up to `max_bytes` of the stream from `from` on; empty at the end of the log. The log's disk is read: call it from
@@ -52,11 +52,11 @@ impl LogReader {
     fn segment_of(&self, offset: Offset) -> Result<Option<Arc<Segment>>, LogError> {
         let state = self.shared.state.lock();
         let end = state.segments.last().map_or(Offset(0), |last| last.end());
-        let start = state.segments.first().map_or(end, |first| first.header.start);
+        let start = state.segments.first().map_or(end, |first| first.start.offset);
         if offset < start || offset > end {
             return Err(LogError::OutOfRange { asked: offset, start, end });
         }
-        let after = state.segments.partition_point(|segment| segment.header.start <= offset);
+        let after = state.segments.partition_point(|segment| segment.start.offset <= offset);
         Ok(state.segments[..after].last().filter(|segment| offset < segment.end()).cloned())
     }
 

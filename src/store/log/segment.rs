@@ -1,6 +1,6 @@
 //! One segment file as the log, its sync thread and its readers share it, and the scan that reads its records in order.
 
-use super::record::{RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEADER, SegmentHeader};
+use super::record::{FIRST_RECORD, RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEADER, SegmentHeader, Start};
 use crate::base::Offset;
 use crate::store::error::LogError;
 use crate::store::medium::{Medium, SegmentFile};
@@ -14,11 +14,84 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How much is read from a segment at once.
 const READ_AHEAD_BYTES: usize = 256 * 1024;
 
+/// A segment's file that has its header, but is not begun: made ahead of its need, or given up.
+#[derive(Clone)]
+pub struct Blank {
+    pub name: String,
+    pub path: PathBuf,
+    pub header: SegmentHeader,
+    pub file: Arc<dyn SegmentFile>,
+    /// Bytes in the file.
+    length: u64,
+    reserved: u64,
+}
+
+impl Blank {
+    /// A file that is there, of this length.
+    pub fn new(medium: &dyn Medium, header: SegmentHeader, file: Arc<dyn SegmentFile>, length: u64) -> Self {
+        let name = header.file_name();
+        Blank { path: medium.path(&name), name, header, file, length, reserved: 0 }
+    }
+
+    /// Whether nothing can have stood in it but its start.
+    pub fn is_empty(&self) -> bool {
+        self.length <= FIRST_RECORD
+    }
+
+    /// Makes the file with its header, and room for the first of these numbers of bytes that the disk has; nothing of it
+    /// is durable yet.
+    pub fn create(medium: &dyn Medium, header: SegmentHeader, rooms: &[u64]) -> Result<Self, LogError> {
+        let name = header.file_name();
+        let fault = |cause| LogError::files(medium.path(&name), cause);
+        let file = medium.create(&name).map_err(fault)?;
+        file.append(&header.encode(), &[]).map_err(fault)?;
+        let mut blank = Blank::new(medium, header, file, SEGMENT_HEADER);
+        let mut refused = None;
+        for room in rooms {
+            let upto = SEGMENT_HEADER + room;
+            match blank.file.reserve(SEGMENT_HEADER, upto) {
+                Ok(()) => {
+                    blank.reserved = upto;
+                    return Ok(blank);
+                }
+                Err(cause) => refused = Some(cause),
+            }
+        }
+        refused.map_or(Ok(blank), |cause| Err(fault(cause)))
+    }
+
+    /// Makes the file durable: header and name.
+    pub fn settle(&self, medium: &dyn Medium) -> Result<(), LogError> {
+        self.file.sync_data().and_then(|()| medium.sync_dir()).map_err(|cause| LogError::files(&self.path, cause))
+    }
+
+    /// Writes where it begins. After an error it may hold any part of that: see [`cut`](Self::cut).
+    pub fn begin(&self, start: Start) -> io::Result<Segment> {
+        self.file.append(&start.encode(self.header.seed()), &[])?;
+        let segment = Segment::new(self, start, FIRST_RECORD, start.offset);
+        segment.reserved.store(self.reserved.max(FIRST_RECORD), Ordering::Release);
+        Ok(segment)
+    }
+
+    /// Gives the room that it has back.
+    pub fn close(&self) {
+        // What stays reserved goes with the file.
+        let _ = self.file.unreserve(self.length);
+    }
+
+    /// Makes it blank again.
+    pub fn cut(&mut self) -> io::Result<()> {
+        self.reserved = 0;
+        self.file.truncate(SEGMENT_HEADER)
+    }
+}
+
 /// An open segment. `length` and `end` are written by the one appender and read by all.
 pub struct Segment {
     pub name: String,
     pub path: PathBuf,
     pub header: SegmentHeader,
+    pub start: Start,
     pub seed: u32,
     pub file: Arc<dyn SegmentFile>,
     length: AtomicU64,
@@ -30,39 +103,20 @@ pub struct Segment {
 
 impl Segment {
     /// A segment that ends at `end` with its `length`th byte.
-    pub fn new(
-        medium: &dyn Medium,
-        header: SegmentHeader,
-        file: Arc<dyn SegmentFile>,
-        length: u64,
-        end: Offset,
-    ) -> Self {
-        let name = header.file_name();
+    pub fn new(blank: &Blank, start: Start, length: u64, end: Offset) -> Self {
+        let Blank { name, path, header, file, .. } = blank;
         Segment {
-            path: medium.path(&name),
-            name,
+            path: path.clone(),
+            name: name.clone(),
             seed: header.seed(),
-            header,
-            file,
+            header: *header,
+            start,
+            file: file.clone(),
             length: AtomicU64::new(length),
             end: AtomicU64::new(end.0),
             reserved: AtomicU64::new(length),
             changing: Mutex::new(()),
         }
-    }
-
-    /// Makes the file with its header; nothing of it is durable yet.
-    pub fn create(medium: &dyn Medium, header: SegmentHeader) -> Result<Self, LogError> {
-        let name = header.file_name();
-        let fault = |cause| LogError::files(medium.path(&name), cause);
-        let file = medium.create(&name).map_err(fault)?;
-        file.append(&header.encode(), &[]).map_err(fault)?;
-        Ok(Segment::new(medium, header, file, SEGMENT_HEADER, header.start))
-    }
-
-    /// Makes the file durable: header and name.
-    pub fn settle(&self, medium: &dyn Medium) -> Result<(), LogError> {
-        self.file.sync_data().and_then(|()| medium.sync_dir()).map_err(|cause| LogError::files(&self.path, cause))
     }
 
     /// Bytes of header and good records.
@@ -140,7 +194,7 @@ pub struct Scan {
 impl Scan {
     /// A scan from the segment's first record.
     pub fn new(segment: Arc<Segment>) -> Self {
-        let offset = segment.header.start;
+        let offset = segment.start.offset;
         Scan { segment, position: SEGMENT_HEADER, offset, buffer: Vec::new(), buffer_at: 0, verified: 0 }
     }
 
@@ -220,42 +274,48 @@ impl Scan {
         self.buffer_at = self.position;
         Ok(self.buffer.len() >= need)
     }
+}
 
-    /// The highest synced offset that any whole record behind `position` tells: what stands between may be damaged, so
-    /// records are looked for at every byte. `limit`: the file's length.
-    pub fn synced_beyond(&self, limit: u64) -> io::Result<Option<Offset>> {
-        let file = &self.segment.file;
-        let mut highest = None;
-        let mut window = vec![0; READ_AHEAD_BYTES];
-        let mut at = self.position;
-        while at < limit {
-            let read = file.read_at(&mut window, at)?;
-            if read == 0 {
-                break;
-            }
-            for place in memchr::memmem::find_iter(&window[..read], RECORD_MAGIC) {
-                highest = highest.max(self.synced_in(at + place as u64, limit)?);
-            }
-            at += read.saturating_sub(RECORD_MAGIC.len() - 1).max(1) as u64;
+/// The highest synced offset that any whole record of a file tells from `position` on: what stands there may be damaged,
+/// so records are looked for at every byte. A record counts if its offset lies within `reach` bytes of `base`.
+pub fn synced_told(
+    file: &dyn SegmentFile,
+    seed: u32,
+    position: u64,
+    base: Offset,
+    reach: u64,
+) -> io::Result<Option<Offset>> {
+    let mut highest = None;
+    let mut window = vec![0; READ_AHEAD_BYTES];
+    let mut at = position;
+    loop {
+        let read = file.read_at(&mut window, at)?;
+        if read < RECORD_MAGIC.len() {
+            return Ok(highest);
         }
-        Ok(highest)
+        for place in memchr::memmem::find_iter(&window[..read], RECORD_MAGIC) {
+            if let Some(header) = whole_record(file, seed, at + place as u64)?
+                && header.offset >= base
+                && header.offset.bytes_since(base) <= reach
+                && header.synced <= header.offset
+            {
+                highest = highest.max(Some(header.synced));
+            }
+        }
+        at += (read - (RECORD_MAGIC.len() - 1)) as u64;
     }
+}
 
-    fn synced_in(&self, position: u64, limit: u64) -> io::Result<Option<Offset>> {
-        let mut bytes = vec![0; RECORD_HEADER];
-        let read = self.segment.file.read_at(&mut bytes, position)?;
-        let Ok(header) = RecordHeader::decode(&bytes[..read]) else { return Ok(None) };
-        let room = limit - position;
-        let plausible = header.offset >= self.offset
-            && header.offset.bytes_since(self.offset) <= limit
-            && header.synced <= header.offset
-            && u64::from(header.length) + RECORD_HEADER as u64 <= room;
-        if !plausible {
-            return Ok(None);
-        }
-        let mut body = vec![0; header.length as usize];
-        let read = self.segment.file.read_at(&mut body, position + RECORD_HEADER as u64)?;
-        let whole = read == body.len() && RecordHeader::verify(self.segment.seed, &bytes, &body);
-        Ok(whole.then_some(header.synced))
+fn whole_record(file: &dyn SegmentFile, seed: u32, position: u64) -> io::Result<Option<RecordHeader>> {
+    let mut bytes = vec![0; RECORD_HEADER];
+    let read = file.read_at(&mut bytes, position)?;
+    let Ok(header) = RecordHeader::decode(&bytes[..read]) else { return Ok(None) };
+    let room = file.length()?.saturating_sub(position + RECORD_HEADER as u64);
+    if u64::from(header.length) > room {
+        return Ok(None);
     }
+    let mut body = vec![0; header.length as usize];
+    let read = file.read_at(&mut body, position + RECORD_HEADER as u64)?;
+    let whole = read == body.len() && RecordHeader::verify(seed, &bytes, &body);
+    Ok(whole.then_some(header))
 }

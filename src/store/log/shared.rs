@@ -4,7 +4,7 @@
 //! an atomic. The mutex is held for a few instructions by each side, never across a system call.
 
 use super::record::SegmentHeader;
-use super::segment::Segment;
+use super::segment::{Blank, Segment};
 use crate::base::Offset;
 use crate::base::limits::{LOG_ROOM_AHEAD_BYTES as ROOM_AHEAD, LOG_ROOM_BYTES_MIN as ROOM_LEAST};
 use crate::store::error::LogError;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Called from the sync thread when a sync has ended or failed, or a segment has been made.
+/// Called from the sync thread when a sync has ended or failed, or the room for appends has changed.
 pub type Waker = Box<dyn Fn() + Send + Sync>;
 
 pub struct Shared {
@@ -34,11 +34,15 @@ pub struct State {
     pub generation: u64,
     /// The segments of this generation, by offset; the last is appended to.
     pub segments: Vec<Arc<Segment>>,
+    /// The one before the last, from the moment that it is left until it is synced.
+    pub closing: Option<Arc<Segment>>,
+    /// The next segment's file, durable and with room.
+    pub spare: Option<Blank>,
+    pub spare_wanted: bool,
     pub sync_wanted: bool,
     pub room_wanted: bool,
     /// Why there is less room reserved than there must be.
     pub short: Option<LogError>,
-    pub roll: Roll,
     /// Files to be removed.
     pub remove: Vec<String>,
     /// Files that could not be removed: they go before any other.
@@ -59,17 +63,6 @@ pub struct SyncCost {
     pub took: Duration,
 }
 
-/// The change to the next segment.
-pub enum Roll {
-    No,
-    /// The appender holds still; the next segment is to begin with this header.
-    Wanted(SegmentHeader),
-    /// In the sync thread's hands.
-    Running,
-    Done(Arc<Segment>),
-    Failed,
-}
-
 impl Shared {
     pub fn new(medium: Arc<dyn Medium>, generation: u64, segments: Vec<Arc<Segment>>, waker: Waker) -> Self {
         let end = segments.last().map_or(Offset(0), |last| last.end());
@@ -82,10 +75,12 @@ impl Shared {
             state: Mutex::new(State {
                 generation,
                 segments,
+                closing: None,
+                spare: None,
+                spare_wanted: true,
                 sync_wanted: false,
                 room_wanted: true,
                 short: None,
-                roll: Roll::No,
                 remove: Vec::new(),
                 stuck: Vec::new(),
                 fault: None,
@@ -154,13 +149,16 @@ impl Shared {
 
     /// Does one piece of work, if any is wanted; says whether there was one. Tests without a thread call it directly.
     pub fn work<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, bool) {
-        if let Roll::Wanted(header) = state.roll {
-            state.roll = Roll::Running;
-            return (self.roll(state, header), true);
-        }
         if state.room_wanted {
             state.room_wanted = false;
             return (self.make_room(state), true);
+        }
+        // A spare says that all segments but the last are on the disk.
+        if state.spare_wanted && state.closing.is_none() && !state.stop {
+            state.spare_wanted = false;
+            if state.spare.is_none() && state.fault.is_none() {
+                return (self.make_spare(state), true);
+            }
         }
         if state.sync_wanted {
             state.sync_wanted = false;
@@ -182,28 +180,48 @@ impl Shared {
         (self.waker)();
     }
 
+    /// Brings the segment that was left to the disk, and then the one that is appended to.
     fn sync<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let Some(segment) = state.segments.last().cloned() else { return state };
         if state.fault.is_some() {
             return state;
         }
         let generation = state.generation;
-        let target = segment.end();
+        let closing = state.closing.clone();
+        let segments: Vec<_> = closing.iter().chain(state.segments.last()).cloned().collect();
         let began = now();
         state.syncing_since = Some(began);
         drop(state);
-        let result = segment.file.sync_data();
+        let (mut reached, mut fault) = (None, None);
+        for segment in segments {
+            let target = segment.end();
+            match segment.file.sync_data() {
+                Ok(()) => reached = Some(target),
+                Err(cause) => {
+                    fault = Some((segment, cause));
+                    break;
+                }
+            }
+        }
+        let closed = closing.filter(|_| reached.is_some());
+        if let Some(closed) = &closed {
+            closed.close();
+        }
         let mut state = self.state.lock();
         state.syncing_since = None;
         if state.generation == generation {
-            match result {
-                Ok(()) => {
-                    self.synced.fetch_max(target.0, Ordering::Release);
+            if let Some(reached) = reached {
+                self.synced.fetch_max(reached.0, Ordering::Release);
+            }
+            if closed.is_some() {
+                state.closing = None;
+            }
+            match fault {
+                None => {
                     let ended = now();
                     state.last_sync = Some(SyncCost { ended, took: ended - began });
                     state.syncs += 1;
                 }
-                Err(cause) => self.fail(&mut state, &segment, cause),
+                Some((segment, cause)) => self.fail(&mut state, &segment, cause),
             }
         }
         MutexGuard::unlocked(&mut state, || self.wake());
@@ -236,67 +254,44 @@ impl Shared {
         self.faulty.store(true, Ordering::Release);
     }
 
-    /// Closes the last segment and makes the next: sync, create, sync, sync the directory.
-    fn roll<'a>(&'a self, state: MutexGuard<'a, State>, header: SegmentHeader) -> MutexGuard<'a, State> {
+    /// Makes the next segment's file, durable and with room: without it the old one grows on.
+    fn make_spare<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let Some(last) = state.segments.last().cloned() else { return state };
+        assert!(state.closing.is_none(), "a segment that was left is synced before a third one is made");
         let generation = state.generation;
-        let last = state.segments.last().cloned();
-        let faulty = state.fault.is_some();
+        let header = SegmentHeader {
+            generation,
+            number: last.header.number + 1,
+            synced: self.synced(),
+            replid: last.start.replid,
+        };
         drop(state);
-        let closed = match &last {
-            Some(last) if !faulty => last.file.sync_data(),
-            // A sync failed since the roll was wanted: one that succeeds now would say nothing.
-            Some(_) => Err(std::io::Error::other("an fsync before it failed")),
-            None => Ok(()),
-        };
-        let made = match &closed {
-            Ok(()) => self.successor(header),
-            Err(_) => Err(LogError::Busy),
-        };
-        // A half-made successor must be gone for good before the old segment grows on: its name claims the offset.
-        let cleaned = match (&closed, &made) {
-            (Ok(()), Err(_)) => self.unmake(&header.file_name()),
-            _ => Ok(()),
-        };
-        if let (Ok(_), Some(last)) = (&made, &last) {
-            last.close();
-        }
+        let name = header.file_name();
+        let made = self.spare(header);
         let mut state = self.state.lock();
-        if state.generation == generation {
-            match (closed, made, cleaned) {
-                (Ok(()), Ok(next), _) => {
-                    self.synced.fetch_max(header.start.0, Ordering::Release);
-                    let next = Arc::new(next);
-                    state.segments.push(next.clone());
-                    state.roll = Roll::Done(next);
-                }
-                (Ok(()), Err(error), Ok(())) => {
-                    self.synced.fetch_max(header.start.0, Ordering::Release);
-                    state.trouble = Some(error);
-                    state.roll = Roll::Failed;
-                }
-                (Err(cause), _, _) | (Ok(()), Err(_), Err(cause)) => {
-                    let last = last.expect("a log that rolls has a segment");
-                    self.fail(&mut state, &last, cause);
-                    state.roll = Roll::Failed;
-                }
-            }
+        match made {
+            Ok(spare) if state.generation == generation => state.spare = Some(spare),
+            Ok(_) => state.remove.push(name),
+            // What is left of it holds nothing, and goes when it is tried again: removed later, it might take that with it.
+            Err(error) => state.trouble = Some(error),
         }
-        MutexGuard::unlocked(&mut state, || self.wake());
         state
     }
 
-    /// The next segment, durable, with room for what comes: without it the old one, which has some left, grows on.
-    fn successor(&self, header: SegmentHeader) -> Result<Segment, LogError> {
-        let next = Segment::create(&*self.medium, header)?;
-        next.reserve(ROOM_AHEAD).or_else(|_| next.reserve(ROOM_LEAST))?;
-        next.settle(&*self.medium)?;
-        Ok(next)
+    fn spare(&self, header: SegmentHeader) -> Result<Blank, LogError> {
+        let name = header.file_name();
+        // What is left of one that could not be made.
+        self.unmake(&name).map_err(|cause| LogError::files(self.medium.path(&name), cause))?;
+        let blank = Blank::create(&*self.medium, header, &[ROOM_AHEAD, ROOM_LEAST])?;
+        blank.settle(&*self.medium)?;
+        Ok(blank)
     }
 
     fn unmake(&self, name: &str) -> std::io::Result<()> {
         match self.medium.remove(name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => self.medium.sync_dir(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.medium.sync_dir(),
         }
     }
 

@@ -21,20 +21,21 @@ fn resume(disk: &MemoryDisk, segments: Vec<Arc<Segment>>, segment_bytes: u64) ->
     Log::resume(Arc::new(disk.clone()), segments, 0, replid(1), segment_bytes, Box::new(|| {}), false).unwrap()
 }
 
-/// Appends, doing the sync thread's work where the log waits for it.
 fn append(log: &mut Log, bytes: &[u8]) {
-    while let Err(error) = log.append(bytes, 2) {
-        assert!(matches!(error, LogError::Busy), "{error}");
-        log.work();
-    }
+    log.append(bytes, 2).unwrap();
+}
+
+/// The files that hold anything but a header.
+fn begun(disk: &MemoryDisk) -> usize {
+    disk.files().iter().filter(|(_, bytes)| bytes.len() as u64 > record::SEGMENT_HEADER).count()
 }
 
 /// What a new process finds: the bytes from the log's start, the end, and what was cut.
 fn reopen(disk: &MemoryDisk) -> Result<(Vec<u8>, Tail), LogError> {
     let found = look(disk)?;
-    let segments = found.generations.into_values().next().expect("a generation");
-    let start = segments[0].header.start;
-    let mut tail = Tail::new(segments, start, 0)?;
+    let files = found.generations.into_values().next().expect("a generation");
+    let start = files.segments.first().map_or(Offset(1000), |first| first.start.offset);
+    let mut tail = Tail::new(files, start, 0)?;
     let mut all = Vec::new();
     while let Some(entry) = tail.next_entry()? {
         if let Entry::Stream { bytes, .. } = entry {
@@ -84,10 +85,11 @@ fn a_flipped_bit_is_a_fault_below_the_synced_mark_and_a_torn_tail_above_it() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 4;
         let outcome = reopen(&MemoryDisk::with_files(&[(name.clone(), flipped)]));
+        let expected = if at < record::FIRST_RECORD as usize { record::SEGMENT_HEADER } else { record::FIRST_RECORD };
         match outcome {
             Err(LogError::Corrupt { file, position, offset, .. }) => {
                 assert!(at < synced, "byte {at} lies above what was synced");
-                assert_eq!((file.ends_with(&name), position, offset), (true, record::SEGMENT_HEADER, Offset(1000)));
+                assert_eq!((file.ends_with(&name), position, offset), (true, expected, Offset(1000)));
             }
             Ok((all, tail)) => {
                 assert!(at >= synced, "byte {at} was synced");
@@ -128,7 +130,7 @@ fn damage_in_a_closed_segment_is_a_fault() {
     *flipped[0].1.last_mut().unwrap() ^= 1;
     assert!(matches!(reopen(&MemoryDisk::with_files(&flipped)), Err(LogError::Corrupt { .. })));
     let mut short = files.clone();
-    short[0].1.truncate(files[0].1.len() - 17 - RECORD_HEADER);
+    short[0].1.truncate(files[0].1.len() - 8 - RECORD_HEADER);
     assert!(matches!(reopen(&MemoryDisk::with_files(&short)), Err(LogError::Corrupt { .. })));
     let gap = [&files[..1], &files[2..]].concat();
     assert!(matches!(reopen(&MemoryDisk::with_files(&gap)), Err(LogError::Corrupt { .. })));
@@ -149,31 +151,6 @@ fn a_full_disk_leaves_the_last_good_record_and_the_same_bytes_go_in_later() {
         append(&mut log, b"more");
         assert_eq!(reopen(&disk).unwrap().0, b"goodmore");
     }
-}
-
-#[test]
-fn a_busy_disk_keeps_the_segment_for_a_while() {
-    let disk = MemoryDisk::default();
-    let mut log = begin(&disk, 200);
-    log.set_disk_busy(true);
-    for _ in 0..8 {
-        append(&mut log, &[b'x'; 100]);
-        log.work();
-    }
-    assert_eq!(disk.files().len(), 1);
-    log.set_disk_busy(false);
-    for _ in 0..8 {
-        append(&mut log, &[b'x'; 100]);
-        log.work();
-    }
-    assert!(disk.files().len() > 1);
-    log.set_disk_busy(true);
-    let before = disk.files().len();
-    for _ in 0..40 {
-        append(&mut log, &[b'x'; 100]);
-        log.work();
-    }
-    assert!(disk.files().len() > before, "there is an end to it");
 }
 
 #[test]
@@ -224,13 +201,14 @@ fn a_full_disk_keeps_the_old_segment_which_has_room() {
         append(&mut log, format!("record {n}").as_bytes());
         log.work();
     }
-    assert_eq!(disk.files().len(), 1);
+    assert_eq!(begun(&disk), 2, "the spare was there before");
+    assert!(log.info().trouble.is_some());
     disk.full(false);
     for n in 0..40 {
         append(&mut log, format!("record {n}").as_bytes());
         log.work();
     }
-    assert!(disk.files().len() > 1);
+    assert!(begun(&disk) > 2);
     assert!(log.short().is_none());
 }
 
@@ -252,8 +230,9 @@ fn a_cut_that_fails_is_done_before_the_next_record() {
 fn after_a_failed_sync_nothing_is_appended_again() {
     let disk = MemoryDisk::default();
     let mut log = begin(&disk, 1 << 20);
+    log.work();
     append(&mut log, b"good");
-    disk.fail_in(1, Fault::Error(EIO, 0));
+    disk.fail_next_sync();
     log.sync_request();
     log.work();
     for _ in 0..2 {
@@ -291,11 +270,11 @@ fn segments_are_made_trimmed_and_read_across() {
     let segments = log.shared.state.lock().segments.clone();
     let mut slow = log.reader();
     slow.read(Offset(1000), 5).unwrap();
-    log.trim(Offset(segments[2].header.start.0 + 1));
+    log.trim(Offset(segments[2].start.offset.0 + 1));
     log.work();
-    assert_eq!(log.start(), segments[2].header.start);
+    assert_eq!(log.start(), segments[2].start.offset);
     assert!(matches!(log.reader().read(Offset(1000), 5), Err(LogError::OutOfRange { .. })));
-    assert_eq!(disk.files().len(), segments.len() - 2);
+    assert_eq!(begun(&disk), segments.len() - 2);
     let (rest, _) = reopen(&disk).unwrap();
     assert_eq!(rest, all[log.start().0 as usize - 1000..]);
     log.trim(log.end());
@@ -304,30 +283,129 @@ fn segments_are_made_trimmed_and_read_across() {
 
 #[test]
 fn a_segment_that_cannot_be_made_leaves_the_old_one_growing() {
-    for step in 2..=4 {
+    for step in 1..=4 {
         let disk = MemoryDisk::default();
         let mut log = begin(&disk, 200);
-        for _ in 0..4 {
-            append(&mut log, b"0123456789");
-        }
-        log.work();
-        assert!(matches!(log.append(b"x", 0), Err(LogError::Busy)));
-        // The next steps are: sync the old one, create, header, sync, sync the directory.
+        // The next steps are: create, header, sync, sync the directory.
         disk.fail_in(step, Fault::Error(ENOSPC, 10));
         log.work();
-        append(&mut log, b"x");
+        for _ in 0..5 {
+            append(&mut log, b"0123456789");
+        }
         assert_eq!(log.info().segments, 1);
         assert!(log.info().trouble.is_some());
-        assert_eq!(disk.files().len(), 1);
         for _ in 0..10 {
             append(&mut log, b"0123456789");
             log.work();
         }
         assert!(log.info().segments > 1, "it is tried again");
-        assert_eq!(
-            reopen(&disk).unwrap().0,
-            [b"0123456789".repeat(4), b"x".to_vec(), b"0123456789".repeat(10)].concat()
-        );
+        assert_eq!(reopen(&disk).unwrap().0, b"0123456789".repeat(15));
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_begun_leaves_the_old_one_growing() {
+    for (put, cut_fails) in [(0, false), (10, false), (56, false), (0, true), (10, true), (56, true)] {
+        let disk = MemoryDisk::default();
+        let mut log = begin(&disk, 200);
+        log.work();
+        while log.length < 200 {
+            append(&mut log, b"0123456789");
+        }
+        let before = log.end();
+        disk.fail_in(1, Fault::Error(EIO, put));
+        if cut_fails {
+            disk.fail_in(2, Fault::Error(EIO, 0));
+            assert!(log.append(b"x", 0).unwrap_err().may_retry());
+        }
+        append(&mut log, b"x");
+        assert_eq!((log.info().segments, log.end()), (1, before + 1));
+        let (all, tail) = reopen(&disk).unwrap();
+        assert!(all.ends_with(b"9x") && tail.cut().is_none());
+        for _ in 0..10 {
+            append(&mut log, b"0123456789");
+            log.work();
+        }
+        assert!(log.info().segments > 1, "it is tried again");
+        assert_eq!(reopen(&disk).unwrap().0.len() as u64, log.end().0 - 1000);
+    }
+}
+
+#[test]
+fn an_append_never_waits_for_the_disk() {
+    let disk = MemoryDisk::default();
+    let mut log = begin(&disk, 200);
+    // The sync thread does nothing, or is behind: everything goes in.
+    for n in 0..100 {
+        append(&mut log, format!("record {n}").as_bytes());
+        if n % 30 == 0 {
+            log.work();
+        }
+    }
+    assert_eq!(log.info().segments, 1 + 4, "one for each spare that was made");
+    let (all, tail) = reopen(&disk).unwrap();
+    assert_eq!((all.len() as u64, tail.cut().is_none()), (log.end().0 - 1000, true));
+}
+
+/// What a power cut can leave of the last two segments, of which the first was left and not yet synced.
+#[test]
+fn a_tail_torn_across_two_segments_is_cut_where_it_tears_first() {
+    let disk = MemoryDisk::default();
+    let mut log = begin(&disk, 300);
+    log.work();
+    let mut ends = vec![log.end()];
+    while log.info().segments < 2 {
+        append(&mut log, b"0123456789");
+        ends.push(log.end());
+    }
+    append(&mut log, b"abcdefghij");
+    let files = disk.files();
+    let [(first, old), (second, new)] = &files[..] else { panic!("{} files", files.len()) };
+    for (length, kept) in
+        (record::FIRST_RECORD as usize..=old.len()).flat_map(|length| [(length, true), (length, false)])
+    {
+        // The second segment is there whole, or lacks its start.
+        let mut rest = new.clone();
+        if !kept {
+            rest[record::SEGMENT_HEADER as usize + 40] ^= 1;
+        }
+        let left = [(first.clone(), old[..length].to_vec()), (second.clone(), rest)];
+        let torn = MemoryDisk::with_files(&left);
+        let (all, tail) = reopen(&torn).unwrap_or_else(|error| panic!("{length} {kept}: {error}"));
+        let whole = length == old.len() && kept;
+        let end = tail.end().unwrap();
+        assert_eq!(tail.cut().is_none(), whole, "{length} {kept}");
+        assert!(if whole { end == log.end() } else { ends.contains(&end) });
+        assert_eq!(all.len() as u64, end.0 - 1000);
+        let segments = tail.finish(&torn).unwrap();
+        assert_eq!(torn.files().len(), if whole { 2 } else { 1 });
+        // It goes on, with a second segment of the same number.
+        let mut log = resume(&torn, segments, 300);
+        for _ in 0..20 {
+            append(&mut log, b"again");
+            log.work();
+        }
+        let (all, tail) = reopen(&torn).unwrap();
+        assert_eq!((all.len() as u64, tail.cut().is_none()), (log.end().0 - 1000, true));
+    }
+    // Once it was synced, the next spare or the next record says so.
+    log.work();
+    for tell in [false, true] {
+        if tell {
+            append(&mut log, b"next");
+        }
+        let mut files = disk.files();
+        if tell {
+            files.retain(|(name, _)| name == first || name == second); // without the spare
+        }
+        for (file, at) in
+            [(0, old.len() - 1), (0, record::FIRST_RECORD as usize + 3), (1, record::SEGMENT_HEADER as usize)]
+        {
+            let mut flipped = files.clone();
+            flipped[file].1[at] ^= 1;
+            let outcome = reopen(&MemoryDisk::with_files(&flipped));
+            assert!(matches!(outcome, Err(LogError::Corrupt { .. })), "{tell}: byte {at} of {file}");
+        }
     }
 }
 
@@ -336,12 +414,27 @@ fn a_segment_cut_off_while_it_was_made_is_no_segment() {
     let disk = MemoryDisk::default();
     let mut log = begin(&disk, 1 << 20);
     append(&mut log, b"data");
+    log.work();
+    let (name, spare) = disk.last_file();
     for length in 0..=record::SEGMENT_HEADER as usize {
         let mut files = disk.files();
-        files.push(("00000000000000001004-000001.log".into(), vec![0; length]));
+        files.last_mut().unwrap().1 = vec![0; length];
         let torn = MemoryDisk::with_files(&files);
-        assert_eq!(look(&torn).unwrap().unborn.len(), 1);
+        assert_eq!(look(&torn).unwrap().unborn, [name.as_str()]);
         assert_eq!(reopen(&torn).unwrap().0, b"data");
+    }
+    // Its start may be cut off as well.
+    let start = Start { offset: Offset(1004), synced: Offset(1000), replid: replid(1), db: 0, genesis: false };
+    let seed = record::SegmentHeader::decode(&spare).unwrap().seed();
+    let begun = [spare, start.encode(seed)].concat();
+    for length in record::SEGMENT_HEADER as usize..=begun.len() {
+        let mut files = disk.files();
+        files.last_mut().unwrap().1 = begun[..length].to_vec();
+        let torn = MemoryDisk::with_files(&files);
+        let (all, tail) = reopen(&torn).unwrap();
+        assert_eq!((all.as_slice(), tail.cut().is_none()), (b"data".as_slice(), true), "{length}");
+        tail.finish(&torn).unwrap();
+        assert_eq!(torn.files().len(), if length == begun.len() { 2 } else { 1 });
     }
 }
 
@@ -356,8 +449,8 @@ fn changes_of_history_come_back_in_their_place() {
     log.append_history(&change).unwrap();
     append(&mut log, b"new");
     for (from, expected) in [(1000, "old|H|new|"), (1003, "H|new|"), (1004, "ew|"), (1006, "")] {
-        let segments = look(&disk).unwrap().generations.into_values().next().unwrap();
-        let mut tail = Tail::new(segments, Offset(from), 7).unwrap();
+        let files = look(&disk).unwrap().generations.into_values().next().unwrap();
+        let mut tail = Tail::new(files, Offset(from), 7).unwrap();
         let mut told = String::new();
         while let Some(entry) = tail.next_entry().unwrap() {
             match entry {
@@ -372,9 +465,9 @@ fn changes_of_history_come_back_in_their_place() {
         assert_eq!(told, expected);
         assert_eq!(tail.db(), if from == 1006 { 7 } else { 2 });
     }
-    let segments = look(&disk).unwrap().generations.into_values().next().unwrap();
-    assert!(matches!(Tail::new(segments.clone(), Offset(999), 0), Err(LogError::OutOfRange { .. })));
-    let mut beyond = Tail::new(segments, Offset(1007), 0).unwrap();
+    let files = look(&disk).unwrap().generations.into_values().next().unwrap();
+    assert!(matches!(Tail::new(files.clone(), Offset(999), 0), Err(LogError::OutOfRange { .. })));
+    let mut beyond = Tail::new(files, Offset(1007), 0).unwrap();
     let error = loop {
         match beyond.next_entry() {
             Ok(entry) => assert!(entry.is_some(), "a log that ends below the checkpoint"),
@@ -392,14 +485,14 @@ fn a_log_stored_as_a_value_is_not_taken_for_the_log() {
     log.sync_request();
     log.work();
     append(&mut log, b"two");
-    let copy = disk.last_file().1;
+    let copy = disk.files()[0].1.clone();
     let mut other = MemoryDisk::default();
     let origin = Origin { replid: replid(9), offset: Offset(1000), db: 0, genesis: true };
     let mut log = resume(&other, vec![Log::begin(&other, 1, origin).unwrap()], 1 << 20);
     append(&mut log, &copy);
     other = other.after(End::Kill, &mut Luck::new(1));
     let (name, mut bytes) = other.last_file();
-    bytes[record::SEGMENT_HEADER as usize] ^= 1;
+    bytes[record::FIRST_RECORD as usize] ^= 1;
     let (all, tail) = reopen(&MemoryDisk::with_files(&[(name, bytes)])).unwrap();
     assert_eq!((all.len(), tail.cut().is_some()), (0, true), "records inside the value tell nothing of this log");
 }
@@ -409,13 +502,9 @@ fn a_log_stored_as_a_value_is_not_taken_for_the_log() {
 fn reads_beside_appends_and_trims() {
     let dir = tempfile::tempdir().unwrap();
     let medium: Arc<dyn Medium> = Arc::new(crate::store::medium::Directory::open(dir.path()).unwrap());
-    let (told, wakes) = crossbeam_channel::bounded(1);
     let origin = Origin { replid: replid(1), offset: Offset(0), db: 0, genesis: true };
     let first = Log::begin(&*medium, 1, origin).unwrap();
-    let waker: Waker = Box::new(move || {
-        let _ = told.try_send(());
-    });
-    let mut log = Log::resume(medium, vec![first], 0, replid(1), 20_000, waker, true).unwrap();
+    let mut log = Log::resume(medium, vec![first], 0, replid(1), 20_000, Box::new(|| {}), true).unwrap();
     let byte_at = |offset: u64| (offset.wrapping_mul(0x9e37_79b9) >> 13) as u8;
     let mut reader = log.reader();
     let total = 400_000;
@@ -436,11 +525,7 @@ fn reads_beside_appends_and_trims() {
     while log.end() < Offset(total) {
         let from = log.end().0;
         let unit: Vec<u8> = (from..total.min(from + 1 + luck.below(2000) as u64)).map(byte_at).collect();
-        match log.append(&unit, 0) {
-            Ok(()) => {}
-            Err(LogError::Busy) => wakes.recv().unwrap(),
-            Err(error) => panic!("{error}"),
-        }
+        log.append(&unit, 0).unwrap();
         if luck.one_in(50) {
             log.trim(Offset(log.end().0.saturating_sub(60_000)));
         }

@@ -44,7 +44,8 @@ pub const ROWS: &[Row] = &[
     Maybe("aof_pending_bio_fsync", |server| {
         with_log(server, |server| u64::from(server.persistence.log_synced < server.persistence.log_end))
     }),
-    Maybe("aof_delayed_fsync", |server| with_log(server, |server| server.persistence.delayed_fsyncs)),
+    // An append never waits for an fsync.
+    Maybe("aof_delayed_fsync", |server| with_log(server, |_| 0)),
     Maybe("loading_start_time", |server| Some(server.loading.as_ref()?.since.seconds().to_string())),
     Maybe("loading_total_bytes", |server| Some(server.loading.as_ref()?.bytes_total.to_string())),
     Maybe("loading_rdb_used_mem", |server| Some(server.loading.as_ref()?.bytes_total.to_string())),
