@@ -1,7 +1,11 @@
 //! Every bound of a queue, a size or a time that is not a directive, in one place, and how they relate.
 
-/// The shared read buffer of the node's loop: what one connection may bring in one read.
+/// The shared read buffer of the node's loop: what one connection may bring in one read of a large request.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What one connection may bring in one read of many small requests, before the others are served (as Redis'
+/// `PROTO_IOBUF_LEN`). While a checkpoint begins, each may cost 30 us.
+pub const READ_SHARE_BYTES: usize = 16 * 1024;
 
 /// The longest line of an inline command, and of a protocol header (`PROTO_INLINE_MAX_SIZE` of Redis).
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
@@ -27,9 +31,6 @@ pub const SLED_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// The largest string (`proto-max-bulk-len`'s default), also for APPEND and SETRANGE.
 pub const STRING_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// The share of a turn that one client may take before the others are served: bytes of requests executed.
-pub const TURN_BYTES_PER_CLIENT_MAX: usize = 256 * 1024;
-
 /// One slice of background work on the node's loop (checkpoint hand-over, expiry), microseconds.
 pub const SLICE_US_MAX: u64 = 1000;
 
@@ -42,9 +43,9 @@ pub const LOG_ROOM_LOW_BYTES: u64 = 12 * 1024 * 1024;
 pub const LOG_ROOM_AHEAD_BYTES: u64 = 16 * 1024 * 1024;
 
 const _: () = assert!(LOG_ROOM_BYTES_MIN < LOG_ROOM_LOW_BYTES && LOG_ROOM_LOW_BYTES < LOG_ROOM_AHEAD_BYTES);
-const _: () = assert!(LOG_ROOM_BYTES_MIN >= 16 * TURN_BYTES_PER_CLIENT_MAX as u64);
+const _: () = assert!(LOG_ROOM_BYTES_MIN >= 64 * READ_BUFFER_BYTES as u64);
 const _: () = assert!(READ_BUFFER_BYTES >= INLINE_BYTES_MAX);
-const _: () = assert!(TURN_BYTES_PER_CLIENT_MAX >= READ_BUFFER_BYTES);
+const _: () = assert!(READ_SHARE_BYTES <= READ_BUFFER_BYTES);
 const _: () = assert!(SLED_VALUE_BYTES_MAX < 512 * 1024 / 4);
 
 /// Masters that one group of sentinels watches.

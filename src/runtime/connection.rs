@@ -5,11 +5,12 @@
 //! that leaves output unsent, or that closes the connection, wakes it.
 
 use super::world::World;
+use crate::base::limits::{READ_BUFFER_BYTES, READ_SHARE_BYTES};
 use crate::command::{Closing, Slot};
 use crate::session::{self, Progress};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -106,31 +107,45 @@ impl Connection {
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, world: &World) -> Poll<()> {
-        let mut shared = world.read_buffer.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut shared[..]);
-        match Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buffer) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Err(_)) => return Poll::Ready(()),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(()),
-            Poll::Ready(Ok(())) => {}
+        loop {
+            let share = share(world, self.slot);
+            let mut shared = world.read_buffer.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut shared[..share]);
+            match Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {}
+            }
+            let bytes = buffer.filled();
+            let mut server = world.server.borrow_mut();
+            server.stats.net_in += bytes.len() as u64;
+            server.stats.reads += 1;
+            world.tick(&mut server);
+            let progress = session::input(&mut server, self.slot, bytes, &mut world.args.borrow_mut());
+            let gone = server.clients.get(self.slot).is_none_or(|client| client.closing == Some(Closing::Now));
+            drop(server);
+            world.turn.notify_one();
+            if gone {
+                return Poll::Ready(());
+            }
+            if progress == Progress::Closing {
+                return Poll::Pending; // the turn sends what is left, and ends it
+            }
+            // A read that did not fill its share has emptied the socket: the next one only says when to come again.
+            if bytes.len() == share {
+                // More is there: first all others have their turn, those included that the system has yet to name.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+                return Poll::Pending;
+            }
         }
-        let bytes = buffer.filled();
-        let mut server = world.server.borrow_mut();
-        server.stats.net_in += bytes.len() as u64;
-        server.stats.reads += 1;
-        world.tick(&mut server);
-        let progress = session::input(&mut server, self.slot, bytes, &mut world.args.borrow_mut());
-        let gone = server.clients.get(self.slot).is_none_or(|client| client.closing == Some(Closing::Now));
-        drop(server);
-        world.turn.notify_one();
-        if gone {
-            return Poll::Ready(());
-        }
-        if progress == Progress::Closing {
-            return Poll::Pending; // the turn sends what is left, and ends it
-        }
-        // More may be there: let the others have their turn first.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
+}
+
+/// How much the client may bring at once: its share, so that it does not keep the others waiting for long, or what its
+/// large request still lacks.
+fn share(world: &World, slot: Slot) -> usize {
+    let server = world.server.borrow();
+    let lacks = server.clients.get(slot).map_or(0, |client| client.parser.wanted(client.partial.len()));
+    lacks.clamp(READ_SHARE_BYTES, READ_BUFFER_BYTES)
 }
