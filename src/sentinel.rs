@@ -56,7 +56,6 @@ fn start(mut config: Config) -> Result<i32, String> {
     if settings.daemonize {
         daemonize()?;
     }
-    std::env::set_current_dir(&settings.dir).map_err(|error| format!("Can't chdir to '{}': {error}", settings.dir))?;
     launch::open_log(settings)?;
     launch::tell_kept(&config);
     for (given, why) in [

@@ -239,6 +239,14 @@ fn another_port_is_listened_on_or_the_old_one() {
 }
 
 #[test]
+fn relative_names_mean_the_directory_of_the_data() {
+    let node = Server::node(&["logfile regent.log", "pidfile regent.pid"]);
+    let text = |name: &str| std::fs::read_to_string(node.path.join(name)).unwrap_or_default();
+    assert!(text("regent.log").contains("Ready to accept connections tcp"), "{}", text("regent.log"));
+    assert_eq!(text("regent.pid").trim(), node.info("server").get("process_id"));
+}
+
+#[test]
 fn a_clean_end_leaves_a_checkpoint() {
     let mut node = Server::node(&[]);
     for end in ["SHUTDOWN", "SIGTERM", "SIGINT", "SHUTDOWN NOSAVE"] {

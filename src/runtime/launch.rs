@@ -35,8 +35,9 @@ pub fn run(role: Role, args: &[String], start: impl FnOnce(Config) -> Result<i32
     }
 }
 
-/// Opens the log and says who writes it.
+/// Goes to `dir`, where relative paths are meant to be, opens the log and says who writes it.
 pub fn open_log(settings: &Settings) -> Result<(), String> {
+    std::env::set_current_dir(&settings.dir).map_err(|error| format!("Can't chdir to '{}': {error}", settings.dir))?;
     logging::set_verbosity(verbosity(settings.loglevel));
     logging::set_file(&settings.logfile)
         .map_err(|error| format!("Can't open the log file {}: {error}", settings.logfile))?;
