@@ -28,13 +28,22 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Reads a floating-point number as Redis does for INCRBYFLOAT: the whole text, no blanks, not NaN.
+/// Reads a floating-point number as Redis does: the whole text, no blanks, not NaN. An integer may be hexadecimal, as C
+/// has it.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     let plain = text.trim_start_matches(['-', '+']);
     let named = plain.eq_ignore_ascii_case("inf") || plain.eq_ignore_ascii_case("infinity");
     if !named && !plain.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return None;
+    }
+    if let Some(digits) = plain.strip_prefix("0x").or_else(|| plain.strip_prefix("0X")) {
+        let number = u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))? as f64;
+        return match &text[..text.len() - plain.len()] {
+            "" | "+" => Some(number),
+            "-" => Some(-number),
+            _ => None,
+        };
     }
     text.parse().ok().filter(|value: &f64| !value.is_nan())
 }
@@ -146,7 +155,9 @@ mod tests {
     fn floats_refuse_blanks_and_nan() {
         assert_eq!(parse_f64(b"3.0e3"), Some(3000.0));
         assert_eq!(parse_f64(b"-inf"), Some(f64::NEG_INFINITY));
-        for text in ["", " 1", "1 ", "nan", "abc", "1x"] {
+        assert_eq!(parse_f64(b"0x10"), Some(16.0));
+        assert_eq!(parse_f64(b"-0XfF"), Some(-255.0));
+        for text in ["", " 1", "1 ", "nan", "abc", "1x", "0x", "0x+1", "0xg", "--0x1"] {
             assert_eq!(parse_f64(text.as_bytes()), None, "{text:?}");
         }
     }

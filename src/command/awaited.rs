@@ -34,6 +34,12 @@ impl Awaited {
         self.queues.len()
     }
 
+    /// Whether a request that had to wait is being executed again.
+    #[inline]
+    pub(super) fn is_again(&self) -> bool {
+        self.again.is_some()
+    }
+
     /// A key has changed.
     #[inline]
     pub(super) fn changed(&mut self, db: u32, key: &[u8]) {

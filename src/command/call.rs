@@ -91,10 +91,12 @@ impl Cx<'_> {
         let now = (self.server.ticks)();
         let spent = now.saturating_sub(self.server.last_tick);
         self.server.last_tick = now;
+        // One that had to wait was counted when it came.
+        let first = u64::from(!self.server.awaited.is_again());
         let stat = self.server.stats.of(spec);
-        stat.calls += 1;
+        stat.calls += first;
         stat.microseconds += spent;
-        self.server.stats.commands += 1;
+        self.server.stats.commands += first;
         if let Err(refusal) = outcome {
             self.server.stats.of(spec).failed += 1;
             self.refuse(before, refusal);

@@ -93,14 +93,14 @@ fn change_list(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut Ve
             let place = place.min(model.len() - 1);
             list.set(place, &element);
             model[place] = element;
-            list.settle(false);
+            list.settle();
         } else {
             let place = place.min(model.len() - 1);
             let count = if dice.one_in(50) { dice.below(500) as usize } else { 1 };
             let count = count.min(model.len() - place).min(model.len() - 1);
             list.remove(place, count);
             model.drain(place..place + count);
-            list.settle(true);
+            list.settle();
         }
         assert_eq!(list.get().len(), model.len());
     }

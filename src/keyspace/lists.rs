@@ -47,10 +47,9 @@ impl ListLimits {
         }
     }
 
-    /// Whether a quicklist of so many elements may count as compact again; when elements were removed, at half the limit.
-    fn takes_back(&self, bytes: usize, elements: usize, shrinking: bool) -> bool {
-        let part = if shrinking { 2 } else { 1 };
-        bytes <= self.bytes / part && elements <= self.elements / part
+    /// Whether a quicklist of so many elements may count as compact again: at half the limit.
+    fn takes_back(&self, bytes: usize, elements: usize) -> bool {
+        bytes <= self.bytes / 2 && elements <= self.elements / 2
     }
 }
 
@@ -280,15 +279,15 @@ impl ListMut<'_, '_> {
         chain.set(core, index as u64, element);
     }
 
-    /// A quicklist that has become short counts as a listpack again: after elements were removed (`shrinking`), at half
-    /// the limit. Its owner calls this behind a command that changed it, unless it is empty.
-    pub fn settle(&mut self, shrinking: bool) {
+    /// A quicklist that has become short counts as a listpack again, at half the limit. Its owner calls this behind a
+    /// command that may have made it shorter, unless it is empty.
+    pub fn settle(&mut self) {
         let (list, limits) = (self.get(), self.limits);
         if list.is_compact() || list.len() > limits.elements {
             return;
         }
         let enough = limits.bytes.min(1 << 17);
-        if list.len() > enough || !limits.takes_back(list.listpack_bytes(enough), list.len(), shrinking) {
+        if list.len() > enough || !limits.takes_back(list.listpack_bytes(enough), list.len()) {
             return;
         }
         if let Body::Large(chain) = list.0

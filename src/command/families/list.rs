@@ -165,7 +165,7 @@ fn remove(cx: &mut Cx<'_>, key: Key<'_>, elements: Range<usize>) {
     change(cx, key, |list| {
         if elements.len() < list.get().len() {
             list.remove(elements.start, elements.len());
-            list.settle(true);
+            list.settle();
         } else {
             list.remove(0, elements.len());
         }
@@ -324,7 +324,7 @@ fn lset(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let index = index_in(held(cx, key).len(), index).ok_or(Refusal::OutOfRange)?;
     change(cx, key, |list| {
         list.set(index, element);
-        list.settle(false);
+        list.settle();
     });
     cx.changed(key.bytes);
     cx.feed_request(args);
@@ -391,7 +391,7 @@ fn lrem(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         change(cx, key, |list| {
             places.iter().for_each(|&place| list.remove(place, 1));
             if !list.get().is_empty() {
-                list.settle(true);
+                list.settle();
             }
         });
         cx.changed_by(key.bytes, places.len() as u64);
@@ -419,7 +419,7 @@ fn ltrim(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             change(cx, key, |list| {
                 list.remove(kept.end, len - kept.end);
                 list.remove(0, kept.start);
-                list.settle(true);
+                list.settle();
             });
         }
         cx.changed_by(key.bytes, (len - kept.len()) as u64);
@@ -469,6 +469,7 @@ pub fn shift(
     }
     cx.changed(from.bytes);
     cx.changed(to.bytes);
+    cx.server.dirty -= 1; // it counts as one change
     cx.feed(words);
     cx.reply().bulk(&element);
     Ok(true)

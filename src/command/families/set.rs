@@ -418,13 +418,12 @@ fn store(cx: &mut Cx<'_>, args: &mut Args<'_>, combination: Combination) -> Outc
     let (members, form): (Vec<Vec<u8>>, SetForm) = {
         let sets = sets(cx, &keys);
         let members: Vec<Vec<u8>> = members(&sets, combination).into_iter().map(<[u8]>::to_vec).collect();
-        // As in Redis an intersection takes the form of the smallest set, unless all are integers.
-        let smallest = sets.iter().flatten().min_by_key(|set| set.len()).map(|set| set.form());
+        // As in Redis an intersection is no larger than it has to be, and a union or difference keeps what it grew to.
         let integers = members.len() <= limits.integers
             && members.iter().all(|member| crate::base::number::parse_i64(member).is_some());
-        let form = match smallest {
-            Some(form) if combination == Combination::Inter && !integers => form,
-            _ => SetForm::Intset,
+        let form = match combination == Combination::Inter && !integers {
+            true => SetForm::Listpack,
+            false => SetForm::Intset,
         };
         (members, form)
     };
