@@ -165,7 +165,7 @@ fn who_waits_too_long_for_the_log_is_closed_without_a_reply() {
 
 #[test]
 fn a_replica_whose_disk_is_full_waits_and_catches_up() {
-    let disk = SmallDisk::mount(DISK_BYTES);
+    let disk = SmallDisk::mount(2 * DISK_BYTES);
     let master = Server::node(&[]);
     let mut replica = Server::prepare_node_at(disk.path(), &[]);
     replica.start();
@@ -173,7 +173,7 @@ fn a_replica_whose_disk_is_full_waits_and_catches_up() {
     replica.wait_in_step(&master);
     let ballast = disk.fill();
     let pad = vec![b'p'; 64 << 10];
-    for n in 0..500 {
+    for n in 0..1_200 {
         assert!(master.cmd(&[b"SET".as_slice(), format!("pad:{n}").as_bytes(), &pad]).is_ok());
     }
     wait_until("the replica says so", SOON, || replica.ask("PING") == refused());

@@ -2,6 +2,7 @@
 
 use super::record::{FIRST_RECORD, RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEADER, SegmentHeader, Start};
 use crate::base::Offset;
+use crate::base::limits::{LOG_ROOM_AHEAD_BYTES as ROOM_AHEAD, LOG_ROOM_BYTES_MIN as ROOM_LEAST};
 use crate::store::error::LogError;
 use crate::store::medium::{Medium, SegmentFile};
 use parking_lot::Mutex;
@@ -129,8 +130,13 @@ impl Segment {
         Offset(self.end.load(Ordering::Acquire))
     }
 
+    /// Takes space on the disk for what is to be appended next, or at least for what must fit.
+    pub fn make_room(&self) -> Result<(), LogError> {
+        self.reserve(ROOM_AHEAD).or_else(|_| self.reserve(ROOM_LEAST))
+    }
+
     /// Takes space on the disk for `ahead` bytes behind the last good record.
-    pub fn reserve(&self, ahead: u64) -> Result<(), LogError> {
+    fn reserve(&self, ahead: u64) -> Result<(), LogError> {
         let _changing = self.changing.lock();
         let from = self.length();
         let upto = from + ahead;

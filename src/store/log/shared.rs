@@ -66,12 +66,14 @@ pub struct SyncCost {
 impl Shared {
     pub fn new(medium: Arc<dyn Medium>, generation: u64, segments: Vec<Arc<Segment>>, waker: Waker) -> Self {
         let end = segments.last().map_or(Offset(0), |last| last.end());
+        // Here and not behind the loop's back: the first append counts on it already.
+        let short = segments.last().and_then(|last| last.make_room().err());
         Shared {
             medium,
             end: AtomicU64::new(end.0),
             synced: AtomicU64::new(end.0),
             faulty: AtomicBool::new(false),
-            short: AtomicBool::new(false),
+            short: AtomicBool::new(short.is_some()),
             state: Mutex::new(State {
                 generation,
                 segments,
@@ -79,8 +81,8 @@ impl Shared {
                 spare: None,
                 spare_wanted: true,
                 sync_wanted: false,
-                room_wanted: true,
-                short: None,
+                room_wanted: false,
+                short,
                 remove: Vec::new(),
                 stuck: Vec::new(),
                 fault: None,
@@ -232,7 +234,7 @@ impl Shared {
     fn make_room<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let Some(segment) = state.segments.last().cloned() else { return state };
         drop(state);
-        let result = segment.reserve(ROOM_AHEAD).or_else(|_| segment.reserve(ROOM_LEAST));
+        let result = segment.make_room();
         let mut state = self.state.lock();
         if state.segments.last().is_some_and(|last| Arc::ptr_eq(last, &segment)) {
             let changed = state.short.is_some() != result.is_err();
