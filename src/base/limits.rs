@@ -4,8 +4,15 @@
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// What one connection may bring in one read of many small requests, before the others are served (as Redis'
-/// `PROTO_IOBUF_LEN`). While a checkpoint begins, each may cost 30 us.
+/// `PROTO_IOBUF_LEN`).
 pub const READ_SHARE_BYTES: usize = 16 * 1024;
+
+/// The least that this is lowered to where requests take long: as they do while a checkpoint begins, since the first
+/// write to a page serialises it.
+pub const READ_SHARE_BYTES_MIN: usize = 1024;
+
+/// What one connection's share of the loop should take at most, microseconds.
+pub const READ_SHARE_US: u64 = 1000;
 
 /// The longest line of an inline command, and of a protocol header (`PROTO_INLINE_MAX_SIZE` of Redis).
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;

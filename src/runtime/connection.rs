@@ -4,8 +4,9 @@
 //! for a partial request or unsent output. The task never waits for anything but its socket and its [`Waker`]: a turn
 //! that leaves output unsent, or that closes the connection, wakes it.
 
+use super::clock;
 use super::world::World;
-use crate::base::limits::{READ_BUFFER_BYTES, READ_SHARE_BYTES};
+use crate::base::limits::READ_BUFFER_BYTES;
 use crate::command::{Closing, Slot};
 use crate::session::{self, Progress};
 use std::cell::{Cell, RefCell};
@@ -122,8 +123,12 @@ impl Connection {
             server.stats.net_in += bytes.len() as u64;
             server.stats.reads += 1;
             world.tick(&mut server);
+            let began = server.last_tick;
             let progress = session::input(&mut server, self.slot, bytes, &mut world.args.borrow_mut());
             let gone = server.clients.get(self.slot).is_none_or(|client| client.closing == Some(Closing::Now));
+            if bytes.len() == share {
+                world.pace(clock::micros().saturating_sub(began));
+            }
             drop(server);
             world.turn.notify_one();
             if gone {
@@ -147,5 +152,5 @@ impl Connection {
 fn share(world: &World, slot: Slot) -> usize {
     let server = world.server.borrow();
     let lacks = server.clients.get(slot).map_or(0, |client| client.parser.wanted(client.partial.len()));
-    lacks.clamp(READ_SHARE_BYTES, READ_BUFFER_BYTES)
+    lacks.clamp(world.read_share.get(), READ_BUFFER_BYTES)
 }

@@ -316,6 +316,11 @@ impl Disk {
         });
     }
 
+    /// Whether pages of a checkpoint are yet to be handed over: the first write to each serialises it.
+    pub fn hands_over(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.handed_over)
+    }
+
     /// Takes what the storage thread has finished.
     fn collect(&mut self, server: &mut Server) {
         while let Some(done) = self.store.poll() {

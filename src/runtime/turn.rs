@@ -10,6 +10,7 @@ use super::disk::Appended;
 use super::world::World;
 use super::{asks, clock, links};
 use crate::base::Millis;
+use crate::base::limits::READ_SHARE_BYTES_MIN;
 use crate::command::{Closing, Kind, Server};
 use crate::config::AppendFsync;
 use std::rc::Rc;
@@ -34,7 +35,13 @@ async fn close(world: &Rc<World>) {
             let mut server = world.server.borrow_mut();
             clear(&mut server);
             server.stats.turns += 1;
-            world.disk.borrow_mut().append(&mut server)
+            let mut disk = world.disk.borrow_mut();
+            let before = disk.hands_over();
+            let appended = disk.append(&mut server);
+            if disk.hands_over() && !before {
+                world.read_share.set(READ_SHARE_BYTES_MIN); // requests take long from now on
+            }
+            appended
         };
         match appended {
             Appended::All if synced(world).await => break,

@@ -6,7 +6,7 @@ use super::clock;
 use super::connection::{Connection, Sent};
 use super::disk::Disk;
 use super::links::Links;
-use crate::base::limits::READ_BUFFER_BYTES;
+use crate::base::limits::{READ_BUFFER_BYTES, READ_SHARE_BYTES, READ_SHARE_BYTES_MIN, READ_SHARE_US};
 use crate::command::{Closing, Kind, Server, Slot};
 use crate::resp;
 use crate::session;
@@ -24,6 +24,8 @@ pub struct World {
     pub disk: RefCell<Disk>,
     pub links: RefCell<Links>,
     pub read_buffer: RefCell<Box<[u8]>>,
+    /// How much of small requests a client may bring at once, bytes; goes with how long they take.
+    pub read_share: Cell<usize>,
     pub args: RefCell<resp::Args>,
     /// Rung by whoever executed something; the turn ends behind all tasks that are ready.
     pub turn: Notify,
@@ -55,6 +57,7 @@ impl World {
             disk: RefCell::new(disk),
             links: RefCell::new(Links::default()),
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
+            read_share: Cell::new(READ_SHARE_BYTES),
             args: RefCell::new(resp::Args::default()),
             turn: Notify::new(),
             disk_bell: bells.disk,
@@ -72,6 +75,17 @@ impl World {
         server.wall = clock::wall();
         server.mono = clock::mono();
         server.last_tick = clock::micros();
+    }
+
+    /// A client's whole share took this long: the next one's is less, or more.
+    pub fn pace(&self, took_us: u64) {
+        let share = self.read_share.get();
+        let next = match took_us {
+            _ if took_us > READ_SHARE_US => share / 2,
+            _ if took_us < READ_SHARE_US / 4 => share * 2,
+            _ => share,
+        };
+        self.read_share.set(next.clamp(READ_SHARE_BYTES_MIN, READ_SHARE_BYTES));
     }
 
     /// The process is to end.
