@@ -34,6 +34,11 @@ pub(super) struct Leaf {
     mark: Mark,
 }
 
+/// What an element takes, its lengths included; never less than [`push_element`] writes.
+fn framed_bytes(element: &[u8]) -> usize {
+    element.len() + 12
+}
+
 /// Appends an element.
 fn push_element(out: &mut Vec<u8>, element: &[u8]) {
     let before = out.len();
@@ -99,25 +104,55 @@ impl Leaf {
 
     fn insert(&mut self, index: usize, element: &[u8]) {
         if index == self.len {
+            self.reserve(framed_bytes(element));
             push_element(&mut self.bytes, element);
         } else {
-            let mut new = Vec::with_capacity(element.len() + 12);
+            let mut new = Vec::with_capacity(framed_bytes(element));
             push_element(&mut new, element);
             if index == 0 {
                 if self.start < new.len() {
-                    // Room in front of as much again, so that pushing there is cheap.
-                    let room = new.len() + self.used().min(LEAF_BYTES) / 2;
-                    self.bytes.splice(..self.start, std::iter::repeat_n(0, room));
-                    self.start = room;
+                    self.make_room(new.len());
                 }
                 self.start -= new.len();
                 self.bytes[self.start..self.start + new.len()].copy_from_slice(&new);
             } else {
+                self.reserve(new.len());
                 let at = self.place(index);
                 self.bytes.splice(at..at, new);
             }
         }
         self.len += 1;
+    }
+
+    /// Makes sure that so many bytes more fit in; places in the leaf may change. It doubles up to the full size of a leaf
+    /// and no further (a vector by itself would leave a fifth of each full leaf unused), but for the head of a queue,
+    /// where what was popped is given back by and by.
+    fn reserve(&mut self, more: usize) {
+        const POPPED: usize = LEAF_BYTES / 4;
+        if self.bytes.len() + more > LEAF_BYTES && self.start >= POPPED {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        let wanted = self.bytes.len() + more;
+        if wanted > self.bytes.capacity() {
+            let target = match wanted > LEAF_BYTES {
+                true if self.start > 0 => wanted + POPPED,
+                true => wanted,
+                false => wanted.max((2 * self.bytes.capacity()).min(LEAF_BYTES)),
+            };
+            self.bytes.reserve_exact(target - self.bytes.len());
+        }
+    }
+
+    /// Room in front for so many bytes, and for half of what is there besides, so that pushing there is cheap; up to the
+    /// leaf's full size.
+    fn make_room(&mut self, bytes: usize) {
+        let used = self.used();
+        let room = (bytes + used / 2).min(LEAF_BYTES.saturating_sub(used)).max(bytes);
+        let mut moved = Vec::with_capacity(room + used);
+        moved.resize(room, 0);
+        moved.extend_from_slice(&self.bytes[self.start..]);
+        (self.bytes, self.start) = (moved, room);
     }
 
     /// Takes elements out.
@@ -138,7 +173,7 @@ impl Leaf {
     fn replace(&mut self, index: usize, element: &[u8]) {
         let start = self.place(index);
         let end = element_at(&self.bytes, start).1;
-        let mut new = Vec::with_capacity(element.len() + 12);
+        let mut new = Vec::with_capacity(framed_bytes(element));
         push_element(&mut new, element);
         self.bytes.splice(start..end, new);
     }
@@ -161,7 +196,7 @@ impl Leaf {
         while at < bytes.len() {
             let mut rest = page::Bytes::new(&bytes[at..]);
             let element = rest.sized()?;
-            let mut expected = Vec::with_capacity(element.len() + 12);
+            let mut expected = Vec::with_capacity(framed_bytes(element));
             push_element(&mut expected, element);
             if !bytes[at..].starts_with(&expected) {
                 return Err(broken);
@@ -402,7 +437,7 @@ impl Chain {
     }
 
     pub(super) fn insert(&mut self, core: &mut Core, index: u64, element: &[u8]) {
-        let wanted = element.len() + 12;
+        let wanted = framed_bytes(element);
         let (at, place) = match index {
             _ if self.len == 0 => (self.add_leaf(core, At { group: 0, leaf: 0 }), 0),
             0 => (At { group: 0, leaf: 0 }, 0),
@@ -551,7 +586,7 @@ impl Chain {
         let (at, place) = self.locate(index);
         let leaf = self.leaf(at);
         let held = element_at(&leaf.bytes, leaf.place(place)).0.len();
-        if leaf.len > 1 && leaf.used() - held + element.len() + 12 > LEAF_BYTES {
+        if leaf.len > 1 && leaf.used() - held + framed_bytes(element) > LEAF_BYTES {
             self.remove(core, index, 1);
             return self.insert(core, index, element);
         }
