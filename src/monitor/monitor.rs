@@ -4,7 +4,7 @@ use super::clients::{ClientId, Clients};
 use super::config_commands::Simulated;
 use super::event::{Effect, Event, Level, LinkId, LinkKind};
 use super::hosts::Hosts;
-use super::instance::{INFO_URGENT_MS, Instance};
+use super::instance::{INFO_URGENT_MS, Instance, Reconf};
 use super::peers::PeerSeen;
 use super::periods::Periods;
 use super::scripts::Scripts;
@@ -439,15 +439,21 @@ pub(super) fn rules(config: &Config) -> Rules {
     }
 }
 
-/// How often a node is asked for INFO: every second while something is wrong with its master or its link.
+/// How often a node is asked for INFO: every second while something is wrong with its master or its link, and often while
+/// it goes over to a new master, since the next ones wait until it has (`parallel-syncs`).
 pub(super) fn info_period(periods: &Periods, watched: &Watched, node: &Instance) -> Millis {
     let master_down = watched.master().is_none_or(|master| master.observation.is_down());
     let link_down = node.facts.as_ref().is_none_or(|facts| {
         node.addr != watched.addr
             && !matches!(&facts.role, Role::Replica { link: MasterLink::Up, master } if *master == watched.addr)
     });
+    let goes_over = matches!(node.reconf, Some((epoch, Reconf::Sent | Reconf::InProgress)) if epoch == watched.epoch);
     let urgent = master_down || link_down || watched.odown.is_some() || watched.failing_over.is_some();
-    if urgent { INFO_URGENT_MS.min(periods.info) } else { periods.info }
+    match () {
+        () if goes_over && link_down => LOOK_MS.min(periods.info),
+        () if urgent => INFO_URGENT_MS.min(periods.info),
+        () => periods.info,
+    }
 }
 
 /// How long to wait before `moves` is asked again while something is unfinished.

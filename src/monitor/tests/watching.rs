@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::failover::facts::{MasterLink, Role};
+use crate::monitor::instance::Reconf;
 
 pub(super) fn master_info(replicas: &[u16]) -> String {
     let mut text = format!("# Server\r\nrun_id:{}\r\n# Replication\r\nrole:master\r\n", "a".repeat(40));
@@ -86,6 +87,37 @@ fn ping_info_and_hello_have_their_periods() {
     bench.answer(7001, &master_info(&[]));
     let [pings, infos, hellos] = sent(&mut bench, 31_050);
     assert!(pings >= 49 && infos >= 9 && hellos >= 19, "{pings} {infos} {hellos}");
+}
+
+#[test]
+fn a_replica_that_goes_over_to_its_new_master_is_asked_often_until_it_has() {
+    let mut bench = Bench::new("");
+    bench.up(7001);
+    bench.answer(7001, &master_info(&[7002]));
+    bench.up(7002);
+    bench.answer(7002, &replica_info(7001, "down"));
+    let asked_in_a_second = |bench: &mut Bench, link: &str| {
+        bench.out.clear();
+        let mut count = 0;
+        for _ in 0..20 {
+            let now = bench.now + 50;
+            bench.pass(now);
+            let info = |effect: &Effect| matches!(effect, Effect::Send { bytes, .. } if bytes.windows(4).any(|word| word == b"INFO"));
+            count += bench.out.drain(..).filter(info).count();
+            bench.answer(7001, &master_info(&[7002]));
+            bench.answer(7002, &replica_info(7001, link));
+        }
+        count
+    };
+    assert!(asked_in_a_second(&mut bench, "down") <= 2);
+    let watched = bench.monitor.masters.get_mut("m").unwrap();
+    let sent = Some((watched.epoch, Reconf::Sent));
+    watched.nodes.get_mut(&addr(7002)).unwrap().reconf = sent;
+    assert!(asked_in_a_second(&mut bench, "down") >= 9);
+    bench.answer(7002, &replica_info(7001, "up"));
+    asked_in_a_second(&mut bench, "up");
+    assert_eq!(bench.monitor.masters["m"].nodes[&addr(7002)].reconf, Some((sent.unwrap().0, Reconf::Done)));
+    assert_eq!(asked_in_a_second(&mut bench, "up"), 0);
 }
 
 #[test]
