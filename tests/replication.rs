@@ -499,15 +499,10 @@ fn cut_power(node: &Server, share: usize) {
     let other = |line: &str| if line.starts_with("boot ") { "boot another".to_owned() } else { line.to_owned() };
     let text: Vec<String> = text.lines().map(other).collect();
     std::fs::write(&known, text.join("\n") + "\n").expect("written");
-    let mut segments: Vec<_> = std::fs::read_dir(node.path.join("regent-log"))
-        .expect("its log")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .collect();
-    segments.sort();
-    let last = segments.last().expect("a segment");
-    let bytes = std::fs::read(last).expect("a segment");
-    let mut ends = vec![64];
+    let last = node.last_segment();
+    let bytes = std::fs::read(&last).expect("a segment");
+    // Behind the header and the record that tells the segment's start.
+    let mut ends = vec![64 + 56];
     while let Some(header) = bytes.get(ends[ends.len() - 1]..).and_then(|rest| rest.get(..32)) {
         if &header[..3] != b"\xc5RG" {
             break;

@@ -22,13 +22,6 @@ fn ended(directives: &[&str], saved: bool) -> (Server, String) {
     (node, digest)
 }
 
-/// The log's last file, but for the one that is made ahead and holds nothing.
-fn last_segment(node: &Server) -> PathBuf {
-    let files = std::fs::read_dir(node.path.join("regent-log")).expect("the log's directory");
-    let holds = |path: &PathBuf| std::fs::metadata(path).expect("a file").len() > 200;
-    files.map(|file| file.expect("a file").path()).filter(holds).max().expect("a segment")
-}
-
 /// It does not start, and says this in its last line.
 #[track_caller]
 fn refuses(node: &mut Server, text: &str) {
@@ -41,7 +34,7 @@ fn refuses(node: &mut Server, text: &str) {
 #[test]
 fn a_torn_tail_is_cut_and_told() {
     let (mut node, digest) = ended(&[], false);
-    let path = last_segment(&node);
+    let path = node.last_segment();
     let length = std::fs::metadata(&path).expect("a file").len();
     let mut file = std::fs::File::options().append(true).open(&path).expect("the segment");
     std::io::Write::write_all(&mut file, b"\xc5RG half a rec").expect("written");
@@ -66,7 +59,7 @@ fn a_flipped_bit_in_the_log_is_named_and_nothing_behind_it_is_given_up() {
     }
     let digest = node.digest();
     node.kill();
-    let path = last_segment(&node);
+    let path = node.last_segment();
     let good = std::fs::read(&path).expect("the segment");
     let mut bad = good.clone();
     let middle = bad.len() / 2;

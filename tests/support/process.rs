@@ -104,6 +104,13 @@ impl Server {
         }
     }
 
+    /// The file of its log that was written last: not the one that is made ahead, and holds nothing.
+    pub fn last_segment(&self) -> PathBuf {
+        let files = std::fs::read_dir(self.path.join("regent-log")).expect("the log's directory");
+        let holds = |path: &PathBuf| std::fs::metadata(path).expect("a file").len() > 64 + 56;
+        files.map(|file| file.expect("a file").path()).filter(holds).max().expect("a segment")
+    }
+
     /// The control connection authenticates with it.
     pub fn with_password(mut self, password: &str) -> Server {
         self.password = Some(password.into());
