@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// Files of more than this many lines need a reason here.
 const LINES_MAX: usize = 800;
@@ -154,20 +155,31 @@ fn nothing_is_left_undone() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// What the README lists between these two marks.
-fn listed(mark: &str) -> Vec<String> {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let start = readme.find(&format!("<!-- {mark} -->")).expect("the list's start");
-    let end = readme.find(&format!("<!-- /{mark} -->")).expect("the list's end");
-    readme[start..end].split('`').skip(1).step_by(2).map(str::to_owned).collect()
+/// Held while the README is read and written: its two lists are tested side by side.
+static README: Mutex<()> = Mutex::new(());
+
+/// The README's list between these two marks is the table; `UPDATE=1` writes it.
+fn check_list(mark: &str, table: &[String]) {
+    let _held = README.lock();
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).expect("README.md");
+    let (start, end) = (format!("<!-- {mark} -->\n"), format!("\n<!-- /{mark} -->"));
+    let start = readme.find(&start).expect("the list's start") + start.len();
+    let end = readme.find(&end).expect("the list's end");
+    if std::env::var_os("UPDATE").is_some() {
+        let written = format!("{}{}{}", &readme[..start], shown(table), &readme[end..]);
+        fs::write(&path, written).expect("README.md can be written");
+        return;
+    }
+    let listed: Vec<&str> = readme[start..end].split('`').skip(1).step_by(2).collect();
+    assert_eq!(listed, table, "README.md's list of {mark} is not the table (UPDATE=1 cargo test --test tidy)");
 }
 
 #[test]
 fn the_readme_lists_every_command() {
     let mut table: Vec<String> = regent::command::table::all().map(|spec| spec.name.to_uppercase()).collect();
     table.sort();
-    let listed = listed("commands");
-    assert_eq!(listed, table, "README.md's list of commands is not the table; the right one:\n{}", shown(&table));
+    check_list("commands", &table);
 }
 
 #[test]
@@ -175,8 +187,7 @@ fn the_readme_lists_every_command_of_a_sentinel() {
     let rows = regent::monitor::table::all().iter();
     let rows = rows.flat_map(|row| std::iter::once(row).filter(|row| row.subs.is_empty()).chain(&row.subs));
     let table: Vec<String> = rows.map(|row| row.full_name().replace('|', " ").to_uppercase()).collect();
-    let listed = listed("sentinel commands");
-    assert_eq!(listed, table, "README.md's list for sentinels is not the table; the right one:\n{}", shown(&table));
+    check_list("sentinel commands", &table);
 }
 
 /// A directive of the table either does what it says or is told to be idle: nobody sets one in vain unknowingly.
@@ -200,6 +211,18 @@ fn is_config(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "config") && !path.ends_with("config/config.rs")
 }
 
+/// As the README shows them, in lines of 120 at most.
 fn shown(table: &[String]) -> String {
-    table.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ")
+    let (mut text, mut width) = (String::new(), 0);
+    for name in table {
+        let word = name.len() + 2;
+        match width {
+            0 => {}
+            _ if width + 1 + word > 120 => (text, width) = (text + "\n", 0),
+            _ => (text, width) = (text + " ", width + 1),
+        }
+        text += &format!("`{name}`");
+        width += word;
+    }
+    text
 }
