@@ -5,7 +5,7 @@
 //! nothing of its own since its restart, it is only unseen: the DEL is the master's to send, or comes later. What comes
 //! from the master or the log sees every key as it is.
 
-use super::{Cx, Origin, Refusal, Server};
+use super::{Class, Cx, Origin, Refusal, Server};
 use crate::base::Millis;
 use crate::keyspace::{Detached, EntryRef, Garbage, Key, Kind, OldValue, access_clock};
 use crate::resp::Writer;
@@ -17,11 +17,15 @@ pub enum Trash {
     Databases(Garbage),
 }
 
-/// Whether a look-up counts as a use of the key.
+/// What a look-up counts as.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Touch {
-    Yes,
-    No,
+    /// A use of the key.
+    Use,
+    /// No use of it, but its absence is an event.
+    Glance,
+    /// Nothing: its inner life is looked at.
+    Peek,
 }
 
 impl Cx<'_> {
@@ -34,12 +38,17 @@ impl Cx<'_> {
     /// Looks a key up to read it, counts the hit or miss and marks the use. `found` writes what is to be said.
     #[inline]
     pub fn read<R>(&mut self, key: Key<'_>, found: impl FnOnce(EntryRef<'_>, Writer<'_>) -> R) -> Option<R> {
-        self.look(key, Touch::Yes, found)
+        self.look(key, Touch::Use, found)
     }
 
-    /// The same, but it is no use of the key: TTL, TYPE, OBJECT.
+    /// The same, but it is no use of the key: TTL, TYPE, EXISTS.
     pub fn glance<R>(&mut self, key: Key<'_>, found: impl FnOnce(EntryRef<'_>, Writer<'_>) -> R) -> Option<R> {
-        self.look(key, Touch::No, found)
+        self.look(key, Touch::Glance, found)
+    }
+
+    /// The same for OBJECT and its kin, which say nothing where there is no key.
+    pub fn peek<R>(&mut self, key: Key<'_>, found: impl FnOnce(EntryRef<'_>, Writer<'_>) -> R) -> Option<R> {
+        self.look(key, Touch::Peek, found)
     }
 
     #[inline]
@@ -49,18 +58,19 @@ impl Cx<'_> {
         match server.keyspace.db(self.db as usize).get(key) {
             Some(entry) if obeys || !is_due(entry, self.now) => {
                 server.stats.hits += 1;
-                if touch == Touch::Yes && !server.clients[self.slot].no_touch {
+                if touch == Touch::Use && !server.clients[self.slot].no_touch {
                     mark_use(entry, self.now);
                 }
                 Some(found(entry, Writer::new(&mut self.out, self.proto)))
             }
-            Some(_) => {
+            due => {
                 server.stats.misses += 1;
-                server.expire(self.db, key, false);
-                None
-            }
-            None => {
-                server.stats.misses += 1;
+                if due.is_some() {
+                    server.expire(self.db, key, false);
+                }
+                if touch != Touch::Peek {
+                    self.notify(Class::KeyMiss, "keymiss", key.bytes);
+                }
                 None
             }
         }
@@ -185,6 +195,7 @@ impl Server {
         self.free(entry, lazy);
         self.stats.expired_keys += 1;
         self.dirty += 1;
+        self.notify(db, Class::Expired, "expired", key.bytes);
         self.break_watches(db, key.bytes);
         self.feed_own(db, &[del_word(lazy), key.bytes]);
     }

@@ -214,7 +214,7 @@ honoured! {
     /// Percentiles that INFO latencystats shows.
     "latency-tracking-info-percentiles" = "50 99 99.9", of(Form::Percentiles), OPEN | LATER => latency_tracking_info_percentiles: Vec<f64>;
     /// Which changes of keys are published.
-    "notify-keyspace-events" = "", of(Form::Events), OPEN | LATER => notify_keyspace_events: KeyspaceEvents;
+    "notify-keyspace-events" = "", of(Form::Events), OPEN => notify_keyspace_events: KeyspaceEvents;
 
     // -- when a collection changes from its small form to its large one
     /// Fields up to which a hash stays small.

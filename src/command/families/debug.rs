@@ -150,7 +150,7 @@ fn digest_value(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.reply().array(args.left());
     while let Some(key) = args.maybe() {
         let key = cx.key(key);
-        let digest = cx.glance(key, |entry, _| entry.digest()).unwrap_or_default();
+        let digest = cx.peek(key, |entry, _| entry.digest()).unwrap_or_default();
         cx.reply().simple(&hex(digest));
     }
     Ok(())

@@ -31,7 +31,7 @@ fn usage(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             return Err(Refusal::Syntax);
         }
     }
-    match cx.glance(key, |entry, _| entry.memory()) {
+    match cx.peek(key, |entry, _| entry.memory()) {
         Some(bytes) => cx.reply().int(bytes as i64),
         None => cx.reply().null(),
     }

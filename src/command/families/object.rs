@@ -65,7 +65,7 @@ pub(super) fn references(entry: EntryRef<'_>) -> i64 {
 /// OBJECT ENCODING key
 fn encoding(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    match cx.glance(key, |entry, _| entry.encoding()) {
+    match cx.peek(key, |entry, _| entry.encoding()) {
         Some(name) => cx.reply().bulk(name.as_bytes()),
         None => cx.reply().null(),
     }
@@ -75,7 +75,7 @@ fn encoding(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// OBJECT REFCOUNT key
 fn refcount(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    match cx.glance(key, |entry, _| references(entry)) {
+    match cx.peek(key, |entry, _| references(entry)) {
         Some(count) => cx.reply().int(count),
         None => cx.reply().null(),
     }
@@ -86,7 +86,7 @@ fn refcount(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 fn idletime(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let (now, mono) = (cx.now, cx.server.mono);
-    match cx.glance(key, |entry, _| idle_seconds(entry, now, mono)) {
+    match cx.peek(key, |entry, _| idle_seconds(entry, now, mono)) {
         Some(seconds) => cx.reply().int(seconds),
         None => cx.reply().null(),
     }
@@ -96,7 +96,7 @@ fn idletime(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// OBJECT FREQ key: only clocks are kept, no frequencies.
 fn freq(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    if cx.glance(key, |_, _| ()).is_none() {
+    if cx.peek(key, |_, _| ()).is_none() {
         cx.reply().null();
         return Ok(());
     }
