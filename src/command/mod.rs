@@ -40,6 +40,7 @@ mod gate;
 mod history;
 mod pubsub;
 mod refusal;
+pub mod secrets;
 mod server;
 pub mod spec;
 mod stats;
