@@ -16,6 +16,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("openraft", &["consensus", "store"]), // the group's log store implements openraft's storage traits
     ("clap", &["main"]),
+    ("mlua", &["script"]),
+    ("rmp", &["script"]),
     ("socket2", &["runtime"]),
     ("sd_notify", &["runtime"]),
     ("getrandom", &["runtime"]),
