@@ -128,11 +128,15 @@ impl Cx<'_> {
     /// Sets a key to a string with this deadline or none, whatever was there.
     #[inline]
     pub fn put(&mut self, key: Key<'_>, value: &[u8], deadline: Option<Millis>) {
+        let born = self.server.notifies() && self.server.keyspace.db(self.db as usize).get(key).is_none();
         let old = self.server.keyspace.db_mut(self.db as usize).set_string(key, value, deadline);
         if let Some(old) = old {
             self.free_value(old);
         }
         self.changed(key.bytes);
+        if born {
+            self.born(key.bytes);
+        }
     }
 
     /// Takes a key out (the caller has looked it up); whether it was there. `lazy` leaves a bulky one to another thread.

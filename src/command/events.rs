@@ -9,6 +9,7 @@
 use super::{Cx, Origin, Server};
 use crate::base::number;
 use crate::config::KeyspaceEvents;
+use crate::keyspace::Key;
 
 /// The class of an event: a letter of `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,14 @@ impl Cx<'_> {
     pub fn notify_in(&mut self, db: u32, class: Class, event: &'static str, key: &[u8]) {
         if self.server.notifies() && self.origin != Origin::Log {
             self.server.notify(db, class, event, key);
+        }
+    }
+
+    /// Says that a key went with its last element, if it did; behind the event of what took the element.
+    #[inline]
+    pub fn emptied(&mut self, key: Key<'_>) {
+        if self.server.notifies() && self.server.keyspace.db(self.db as usize).get(key).is_none() {
+            self.notify(Class::Generic, "del", key.bytes);
         }
     }
 

@@ -217,3 +217,24 @@ fn messages_of_the_master_are_delivered_and_those_of_the_log_are_not() {
         assert_eq!(frames.iter().filter(|frame| matches!(frame, Frame::Array(_))).count(), heard);
     }
 }
+
+/// A replica says its own events of what it applies; a replay of the log says none.
+#[test]
+fn events_of_what_the_master_did_are_said_and_those_of_the_log_are_not() {
+    for (origin, heard) in [(Origin::Master, 3), (Origin::Log, 0)] {
+        let (mut server, mut reader) = follower(origin);
+        let slot = connect(&mut server);
+        let requests = b"CONFIG SET notify-keyspace-events EA\r\nPSUBSCRIBE __key*\r\n";
+        input(&mut server, slot, requests, &mut Args::default());
+        said(&mut server, slot);
+        let bytes = b"*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n$4\r\nPXAT\r\n$13\r\n9999999999999\r\n\
+            *2\r\n$3\r\nDEL\r\n$1\r\nk\r\n";
+        reader.input(&mut server, bytes, &mut Args::default()).expect("a valid stream");
+        let said = said(&mut server, slot);
+        let events: Vec<&str> = said.split('|').filter(|line| line.starts_with("__keyevent")).collect();
+        assert_eq!(events.len(), heard, "{origin:?}: {said}");
+        if heard > 0 {
+            assert_eq!(events, ["__keyevent@0__:set", "__keyevent@0__:expire", "__keyevent@0__:del"]);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::base::extended::Extended;
 use crate::command::spec::{DENYOOM, FAST, Flags, Group, KeySpec, Spec, WRITE, key, spec};
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{Digits, Key, StrRef};
 
 const FLAGS: Flags = WRITE.or(DENYOOM).or(FAST);
@@ -64,6 +64,7 @@ fn add(cx: &mut Cx<'_>, args: &mut Args<'_>, step: Step) -> Outcome {
     } else {
         cx.put(key, itoa::Buffer::new().format(sum).as_bytes(), None);
     }
+    cx.notify(Class::String, "incrby", key.bytes);
     cx.feed_request(args);
     cx.reply().int(sum);
     Ok(())
@@ -86,6 +87,7 @@ fn incrbyfloat(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let text = sum.to_string();
     cx.put(key, text.as_bytes(), deadline);
+    cx.notify(Class::String, "incrbyfloat", key.bytes);
     cx.feed(&[b"SET", key.bytes, text.as_bytes(), b"KEEPTTL"]);
     cx.reply().bulk(text.as_bytes());
     Ok(())

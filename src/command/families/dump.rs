@@ -3,7 +3,7 @@
 use crate::base::Millis;
 use crate::command::spec::{Categories, DENYOOM, Group, READONLY, Spec, WRITE, key, spec};
 use crate::command::transfer::{self, Sizes};
-use crate::command::{Args, Cx, Outcome, Refusal, access};
+use crate::command::{Args, Class, Cx, Outcome, Refusal, access};
 use crate::keyspace::access_clock;
 use crate::rdb::{self, DumpError};
 
@@ -87,6 +87,7 @@ fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if deadline.is_some_and(|deadline| cx.is_past(deadline)) {
         let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
         if there && cx.remove(key, lazy) {
+            cx.notify(Class::Generic, "del", key.bytes);
             cx.feed(&[access::del_word(lazy), key.bytes]);
         }
         cx.reply().ok();
@@ -111,6 +112,8 @@ fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         entry.set_access(access_clock(Millis(cx.now.0.saturating_sub(seconds.saturating_mul(1000)))));
     }
     cx.changed(key.bytes);
+    cx.born(key.bytes);
+    cx.notify(Class::Generic, "restore", key.bytes);
     match deadline {
         Some(deadline) if !options.absolute => {
             let mut digits = itoa::Buffer::new();

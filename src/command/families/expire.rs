@@ -3,7 +3,7 @@
 use crate::base::Millis;
 use crate::command::access::del_word;
 use crate::command::spec::{Categories, FAST, Flags, Group, KeySpec, READONLY, Spec, WRITE, key, spec};
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use smallvec::SmallVec;
 
 const WRITES: Flags = WRITE.or(FAST);
@@ -111,10 +111,12 @@ fn expire(cx: &mut Cx<'_>, args: &mut Args<'_>, given: Given, command: &'static 
     if cx.is_past(deadline) {
         let lazy = cx.server.config.settings.lazyfree_lazy_expire;
         cx.remove(key, lazy);
+        cx.notify(Class::Generic, "del", key.bytes);
         cx.feed(&[del_word(lazy), key.bytes]);
     } else {
         cx.server.keyspace.db_mut(cx.db as usize).set_deadline(key, Some(deadline));
         cx.changed(key.bytes);
+        cx.notify(Class::Generic, "expire", key.bytes);
         let mut digits = itoa::Buffer::new();
         let mut words: SmallVec<[&[u8]; 8]> = args.all().collect();
         if given != Given::UnixMillis {
@@ -143,6 +145,7 @@ fn persist(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if had {
         cx.server.keyspace.db_mut(cx.db as usize).set_deadline(key, None);
         cx.changed(key.bytes);
+        cx.notify(Class::Generic, "persist", key.bytes);
         cx.feed_request(args);
     }
     cx.reply().int(i64::from(had));

@@ -6,7 +6,7 @@ use crate::base::extended::Extended;
 use crate::base::number::parse_i64;
 use crate::command::spec::{DENYOOM, FAST, Flags, Group, KeySpec, READONLY, Spec, WRITE, key, spec};
 use crate::command::transfer::Sizes;
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{HashMut, HashRef, Key, Kind};
 use crate::resp::{Proto, Writer};
 
@@ -79,6 +79,15 @@ fn write<'k, R>(cx: &mut Cx<'_>, key: Key<'k>, change: impl FnOnce(HashMut<'_, '
     change(db.hash_or_new(key, limits))
 }
 
+/// Says that so many fields of a hash have changed; `there`: whether it was there before.
+fn tell(cx: &mut Cx<'_>, key: Key<'_>, changes: u64, there: bool, event: &'static str) {
+    cx.changed_by(key.bytes, changes);
+    if !there {
+        cx.born(key.bytes);
+    }
+    cx.notify(Class::Hash, event, key.bytes);
+}
+
 /// What HSET and HMSET reply.
 enum Answer {
     Count,
@@ -91,7 +100,7 @@ fn hset(cx: &mut Cx<'_>, args: &mut Args<'_>, answer: Answer) -> Outcome {
     if !args.left().is_multiple_of(2) {
         return Err(Refusal::Arity(cx.spec.full_name()));
     }
-    cx.writing_kind(key, Kind::Hash)?;
+    let there = cx.writing_kind(key, Kind::Hash)?;
     let (mut pairs, fields) = (*args, args.left() / 2);
     let created = write(cx, key, |mut hash| {
         hash.expect(fields);
@@ -101,7 +110,7 @@ fn hset(cx: &mut Cx<'_>, args: &mut Args<'_>, answer: Answer) -> Outcome {
         }
         created
     });
-    cx.changed_by(key.bytes, fields as u64);
+    tell(cx, key, fields as u64, there, "hset");
     cx.feed_request(args);
     match answer {
         Answer::Count => cx.reply().int(created),
@@ -114,11 +123,11 @@ fn hset(cx: &mut Cx<'_>, args: &mut Args<'_>, answer: Answer) -> Outcome {
 fn hsetnx(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let (field, value) = (args.bytes()?, args.bytes()?);
-    cx.writing_kind(key, Kind::Hash)?;
+    let there = cx.writing_kind(key, Kind::Hash)?;
     let set = held(cx, key, |hash| hash.get(field).is_some()) != Some(true);
     if set {
         write(cx, key, |mut hash| hash.set(field, value));
-        cx.changed(key.bytes);
+        tell(cx, key, 1, there, "hset");
         cx.feed_request(args);
     }
     cx.reply().int(i64::from(set));
@@ -186,6 +195,8 @@ fn hdel(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     if removed > 0 {
         cx.changed_by(key.bytes, removed);
+        cx.notify(Class::Hash, "hdel", key.bytes);
+        cx.emptied(key);
         cx.feed_request(args);
     }
     cx.reply().int(removed as i64);
@@ -256,14 +267,14 @@ fn hincrby(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let field = args.bytes()?;
     let step = args.int()?;
-    cx.writing_kind(key, Kind::Hash)?;
+    let there = cx.writing_kind(key, Kind::Hash)?;
     let number = |hash: HashRef<'_>| match hash.get(field) {
         None => Ok(0),
         Some(value) => parse_i64(value).ok_or_else(|| Refusal::err("hash value is not an integer")),
     };
     let sum = held(cx, key, number).unwrap_or(Ok(0))?.checked_add(step).ok_or(Refusal::Overflow)?;
     write(cx, key, |mut hash| hash.set(field, itoa::Buffer::new().format(sum).as_bytes()));
-    cx.changed(key.bytes);
+    tell(cx, key, 1, there, "hincrby");
     cx.feed_request(args);
     cx.reply().int(sum);
     Ok(())
@@ -277,7 +288,7 @@ fn hincrbyfloat(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if !step.is_finite() {
         return Err(Refusal::err("value is NaN or Infinity"));
     }
-    cx.writing_kind(key, Kind::Hash)?;
+    let there = cx.writing_kind(key, Kind::Hash)?;
     let number = |hash: HashRef<'_>| match hash.get(field) {
         None => Ok(Extended::ZERO),
         Some(value) => Extended::parse(value).ok_or_else(|| Refusal::err("hash value is not a float")),
@@ -288,7 +299,7 @@ fn hincrbyfloat(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let text = sum.to_string();
     write(cx, key, |mut hash| hash.set(field, text.as_bytes()));
-    cx.changed(key.bytes);
+    tell(cx, key, 1, there, "hincrbyfloat");
     cx.feed(&[b"HSET", key.bytes, field, text.as_bytes()]);
     cx.reply().bulk(text.as_bytes());
     Ok(())

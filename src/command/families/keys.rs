@@ -5,7 +5,7 @@ use crate::command::access::{Trash, is_due};
 use crate::command::spec::{
     Categories, FAST, Flags, Group, LOADING, READONLY, STALE, Spec, WRITE, key, keys_from, spec,
 };
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::Garbage;
 
 const KEYSPACE: Categories = Categories::KEYSPACE;
@@ -77,7 +77,10 @@ fn remove(cx: &mut Cx<'_>, args: &mut Args<'_>, lazy: bool) -> Outcome {
     let mut removed = 0;
     while let Some(key) = args.maybe() {
         let key = cx.key(key);
-        removed += i64::from(cx.is_there(key) && cx.remove(key, lazy));
+        if cx.is_there(key) && cx.remove(key, lazy) {
+            cx.notify(Class::Generic, "del", key.bytes);
+            removed += 1;
+        }
     }
     if removed > 0 {
         cx.feed_request(args);
@@ -136,6 +139,9 @@ fn rename(cx: &mut Cx<'_>, args: &mut Args<'_>, only_new: bool) -> Outcome {
         cx.server.keyspace.db_mut(cx.db as usize).rename(from, to);
         cx.changed(from.bytes);
         cx.changed(to.bytes);
+        cx.born(to.bytes);
+        cx.notify(Class::Generic, "rename_from", from.bytes);
+        cx.notify(Class::Generic, "rename_to", to.bytes);
         cx.feed_request(args);
     }
     match only_new {
@@ -276,6 +282,9 @@ fn move_key(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.server.keyspace.db_mut(to as usize).put(key, entry);
         cx.changed_in(from, key.bytes);
         cx.changed_in(to, key.bytes);
+        cx.notify_in(to, Class::New, "new", key.bytes);
+        cx.notify_in(from, Class::Generic, "move_from", key.bytes);
+        cx.notify_in(to, Class::Generic, "move_to", key.bytes);
         cx.feed_request(args);
     }
     cx.reply().int(i64::from(stands));
@@ -314,6 +323,8 @@ fn copy(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
                 cx.server.free(old, lazy);
             }
             cx.changed(to.bytes);
+            cx.born(to.bytes);
+            cx.notify(Class::Generic, "copy_to", to.bytes);
         }
         free
     });

@@ -4,7 +4,7 @@ use crate::command::spec::{
     DENYOOM, FAST, Flags, Group, KeySpec, MOVABLE_KEYS, READONLY, Spec, WRITE, key, keys_counted, spec,
 };
 use crate::command::transfer::Sizes;
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{End, Key, Kind, ListMut, ListRef};
 use crate::resp::Writer;
 use std::ops::Range;
@@ -107,6 +107,15 @@ fn change<R>(cx: &mut Cx<'_>, key: Key<'_>, change: impl FnOnce(&mut ListMut<'_,
     result
 }
 
+/// The event of a push to an end, and of a pop from it.
+fn push_event(end: End) -> &'static str {
+    if end == End::Left { "lpush" } else { "rpush" }
+}
+
+fn pop_event(end: End) -> &'static str {
+    if end == End::Left { "lpop" } else { "rpop" }
+}
+
 /// A list of these elements, at least one; nothing is in its way but what is due and unseen.
 pub fn make(cx: &mut Cx<'_>, key: Key<'_>, elements: &[Vec<u8>]) {
     cx.remove_emptied(key);
@@ -127,7 +136,8 @@ enum Where {
 /// LPUSH key element [element ...], RPUSH, LPUSHX, RPUSHX
 fn push(cx: &mut Cx<'_>, args: &mut Args<'_>, end: End, place: Where) -> Outcome {
     let key = cx.key(args.bytes()?);
-    if !cx.writing_kind(key, Kind::List)? && place == Where::There {
+    let there = cx.writing_kind(key, Kind::List)?;
+    if !there && place == Where::There {
         cx.reply().int(0);
         return Ok(());
     }
@@ -139,6 +149,10 @@ fn push(cx: &mut Cx<'_>, args: &mut Args<'_>, end: End, place: Where) -> Outcome
         list.get().len()
     });
     cx.changed_by(key.bytes, count as u64);
+    if !there {
+        cx.born(key.bytes);
+    }
+    cx.notify(Class::List, push_event(end), key.bytes);
     cx.feed_request(args);
     cx.reply().int(len as i64);
     Ok(())
@@ -155,6 +169,8 @@ pub fn take(cx: &mut Cx<'_>, key: Key<'_>, end: End, count: usize) -> Vec<Vec<u8
     };
     remove(cx, key, if end == End::Left { 0..count } else { len - count..len });
     cx.changed_by(key.bytes, count as u64);
+    cx.notify(Class::List, pop_event(end), key.bytes);
+    cx.emptied(key);
     taken
 }
 
@@ -327,6 +343,7 @@ fn lset(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         list.settle();
     });
     cx.changed(key.bytes);
+    cx.notify(Class::List, "lset", key.bytes);
     cx.feed_request(args);
     cx.reply().ok();
     Ok(())
@@ -355,6 +372,7 @@ fn linsert(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         list.get().len()
     });
     cx.changed(key.bytes);
+    cx.notify(Class::List, "linsert", key.bytes);
     cx.feed_request(args);
     cx.reply().int(len as i64);
     Ok(())
@@ -395,6 +413,8 @@ fn lrem(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             }
         });
         cx.changed_by(key.bytes, places.len() as u64);
+        cx.notify(Class::List, "lrem", key.bytes);
+        cx.emptied(key);
         cx.feed_request(args);
     }
     cx.reply().int(places.len() as i64);
@@ -410,6 +430,7 @@ fn ltrim(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         let kept = range_in(len, first, last);
         if kept.len() == len {
             cx.server.break_watches(cx.db, key.bytes);
+            cx.notify(Class::List, "ltrim", key.bytes);
             cx.reply().ok();
             return Ok(());
         }
@@ -423,6 +444,8 @@ fn ltrim(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             });
         }
         cx.changed_by(key.bytes, (len - kept.len()) as u64);
+        cx.notify(Class::List, "ltrim", key.bytes);
+        cx.emptied(key);
         cx.feed_request(args);
     }
     cx.reply().ok();
@@ -449,7 +472,7 @@ pub fn shift(
     if !cx.writing_kind(from, Kind::List)? {
         return Ok(false);
     }
-    cx.writing_kind(to, Kind::List)?;
+    let there = cx.writing_kind(to, Kind::List)?;
     let list = held(cx, from);
     let len = list.len();
     let index = if from_end == End::Left { 0 } else { len - 1 };
@@ -470,6 +493,12 @@ pub fn shift(
     cx.changed(from.bytes);
     cx.changed(to.bytes);
     cx.server.dirty -= 1; // it counts as one change
+    if !there {
+        cx.born(to.bytes);
+    }
+    cx.notify(Class::List, push_event(to_end), to.bytes);
+    cx.notify(Class::List, pop_event(from_end), from.bytes);
+    cx.emptied(from);
     cx.feed(words);
     cx.reply().bulk(&element);
     Ok(true)

@@ -7,7 +7,7 @@ use crate::command::spec::{
     DENYOOM, FAST, Group, KeySpec, MOVABLE_KEYS, READONLY, Spec, WRITE, key, keys_counted, keys_from, spec,
 };
 use crate::command::transfer::Sizes;
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{Key, Kind, SetForm, SetRef};
 use crate::resp::Writer;
 use ahash::RandomState;
@@ -110,12 +110,16 @@ fn remove_all<'m>(cx: &mut Cx<'_>, key: Key<'_>, members: impl Iterator<Item = &
 /// SADD key member [member ...]
 fn sadd(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    cx.writing_kind(key, Kind::Set)?;
+    let there = cx.writing_kind(key, Kind::Set)?;
     let members = args.all().skip(2);
     let form = Sizes::of(&cx.server.config.settings).set.form(args.at(2), members.len());
     let added = add_all(cx, key, form, members);
     if added > 0 {
         cx.changed_by(key.bytes, added);
+        if !there {
+            cx.born(key.bytes);
+        }
+        cx.notify(Class::Set, "sadd", key.bytes);
         cx.feed_request(args);
     }
     cx.reply().int(added as i64);
@@ -129,6 +133,8 @@ fn srem(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let removed = if there { remove_all(cx, key, args.all().skip(2)) } else { 0 };
     if removed > 0 {
         cx.changed_by(key.bytes, removed);
+        cx.notify(Class::Set, "srem", key.bytes);
+        cx.emptied(key);
         cx.feed_request(args);
     }
     cx.reply().int(removed as i64);
@@ -149,10 +155,15 @@ fn smove(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if held && from.bytes != to.bytes {
         remove_all(cx, from, std::iter::once(member));
         cx.changed(from.bytes);
-        cx.writing_kind(to, Kind::Set)?;
+        cx.notify(Class::Set, "srem", from.bytes);
+        cx.emptied(from);
+        if !cx.writing_kind(to, Kind::Set)? {
+            cx.born(to.bytes);
+        }
         let form = Sizes::of(&cx.server.config.settings).set.form(member, 1);
         if add_all(cx, to, form, std::iter::once(member)) > 0 {
             cx.changed(to.bytes);
+            cx.notify(Class::Set, "sadd", to.bytes);
         }
         cx.feed_request(args);
     }
@@ -256,11 +267,15 @@ fn spop(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
         cx.remove(key, lazy);
         cx.server.dirty += chosen.len() as u64 - 1;
+        cx.notify(Class::Set, "spop", key.bytes);
+        cx.notify(Class::Generic, "del", key.bytes);
         cx.feed(&[del_word(lazy), key.bytes]);
         return Ok(());
     }
     remove_all(cx, key, chosen.iter().map(Vec::as_slice));
     cx.changed_by(key.bytes, chosen.len() as u64);
+    cx.notify(Class::Set, "spop", key.bytes);
+    cx.emptied(key);
     for members in chosen.chunks(FED_MEMBERS_MAX) {
         let mut words: Vec<&[u8]> = vec![b"SREM", key.bytes];
         words.extend(members.iter().map(Vec::as_slice));
@@ -437,6 +452,12 @@ fn store(cx: &mut Cx<'_>, args: &mut Args<'_>, combination: Combination) -> Outc
             set.add(member);
         }
         cx.changed(to.bytes);
+        if !replaced {
+            cx.born(to.bytes);
+        }
+        cx.notify(Class::Set, cx.spec.name, to.bytes);
+    } else if replaced {
+        cx.notify(Class::Generic, "del", to.bytes);
     }
     if replaced || !members.is_empty() {
         cx.feed_request(args);

@@ -5,7 +5,7 @@ use crate::base::number::parse_f64;
 use crate::command::spec::{
     Categories, DENYOOM, Flags, Group, KeySpec, MOVABLE_KEYS, READONLY, Spec, WRITE, key, key_behind, keys_made, spec,
 };
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{EntryRef, Value};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -218,6 +218,12 @@ fn store(cx: &mut Cx<'_>, args: &Args<'_>, to: &[u8], shown: Vec<Option<Vec<u8>>
     let replaced = cx.is_there(key) && cx.remove(key, lazy);
     if !elements.is_empty() {
         list::make(cx, key, &elements);
+        if !replaced {
+            cx.born(key.bytes);
+        }
+        cx.notify(Class::List, "sortstore", key.bytes);
+    } else if replaced {
+        cx.notify(Class::Generic, "del", key.bytes);
     }
     if replaced || !elements.is_empty() {
         cx.feed_request(args);

@@ -5,7 +5,7 @@
 use crate::base::Millis;
 use crate::command::access::del_word;
 use crate::command::spec::{DENYOOM, FAST, Group, READONLY, Spec, WRITE, key, keys_from, spec};
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{EntryRef, Key, StrRef};
 use crate::resp::Writer;
 use smallvec::SmallVec;
@@ -129,6 +129,7 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.left() == 0 {
         cx.expire_before_write(key);
         cx.put(key, value, None);
+        cx.notify(Class::String, "set", key.bytes);
         cx.feed_request(args);
         cx.reply().ok();
         return Ok(());
@@ -169,6 +170,10 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let kept = if matches!(fate, Fate::Keep) { held.flatten() } else { None };
     cx.put(key, value, deadline.or(kept));
+    cx.notify(Class::String, "set", key.bytes);
+    if deadline.is_some() {
+        cx.notify(Class::Generic, "expire", key.bytes);
+    }
     match deadline {
         Some(deadline) => feed_set_until(cx, key, value, deadline),
         None if get => feed_without_get(cx, args),
@@ -197,6 +202,7 @@ fn setnx(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let stands = !cx.is_there(key);
     if stands {
         cx.put(key, args.bytes()?, None);
+        cx.notify(Class::String, "set", key.bytes);
         cx.feed_request(args);
     }
     cx.reply().int(i64::from(stands));
@@ -210,6 +216,8 @@ fn set_for(cx: &mut Cx<'_>, args: &mut Args<'_>, command: &'static str, unit: Un
     let value = args.bytes()?;
     cx.expire_before_write(key);
     cx.put(key, value, Some(deadline));
+    cx.notify(Class::String, "set", key.bytes);
+    cx.notify(Class::Generic, "expire", key.bytes);
     feed_set_until(cx, key, value, deadline);
     cx.reply().ok();
     Ok(())
@@ -248,6 +256,7 @@ fn getset(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     tell(cx, key)?;
     cx.expire_before_write(key);
     cx.put(key, value, None);
+    cx.notify(Class::String, "set", key.bytes);
     cx.feed(&[b"SET", key.bytes, value]);
     Ok(())
 }
@@ -258,6 +267,7 @@ fn getdel(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if tell(cx, key)? {
         let lazy = cx.server.config.settings.lazyfree_lazy_user_del;
         cx.remove(key, lazy);
+        cx.notify(Class::Generic, "del", key.bytes);
         cx.feed(&[del_word(lazy), key.bytes]);
     }
     Ok(())
@@ -284,17 +294,20 @@ fn getex(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             if ttl.absolute && cx.is_past(deadline) {
                 let lazy = cx.server.config.settings.lazyfree_lazy_expire;
                 cx.remove(key, lazy);
+                cx.notify(Class::Generic, "del", key.bytes);
                 cx.feed(&[del_word(lazy), key.bytes]);
                 return Ok(());
             }
             cx.server.keyspace.db_mut(cx.db as usize).set_deadline(key, Some(deadline));
             cx.changed(key.bytes);
+            cx.notify(Class::Generic, "expire", key.bytes);
             cx.feed(&[b"PEXPIREAT", key.bytes, itoa::Buffer::new().format(deadline.0).as_bytes()]);
         }
         Fate::Clear => {
             if cx.writing(key, |entry| entry.deadline()).flatten().is_some() {
                 cx.server.keyspace.db_mut(cx.db as usize).set_deadline(key, None);
                 cx.changed(key.bytes);
+                cx.notify(Class::Generic, "persist", key.bytes);
                 cx.feed(&[b"PERSIST", key.bytes]);
             }
         }
@@ -351,6 +364,7 @@ fn set_all(cx: &mut Cx<'_>, mut pairs: Args<'_>, command: &str) -> Outcome {
         let key = cx.key(key);
         cx.expire_before_write(key);
         cx.put(key, pairs.bytes()?, None);
+        cx.notify(Class::String, "set", key.bytes);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Parts of strings: APPEND, SETRANGE, GETRANGE, STRLEN.
 
 use crate::command::spec::{DENYOOM, FAST, Group, READONLY, Spec, WRITE, key, spec};
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::Digits;
 
 pub const ROWS: &[Spec] = &[
@@ -57,6 +57,7 @@ fn append(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             total
         }
     };
+    cx.notify(Class::String, "append", key.bytes);
     cx.feed_request(args);
     cx.reply().int(total as i64);
     Ok(())
@@ -88,6 +89,7 @@ fn setrange(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         string.set_range(offset, value);
     }
     cx.changed(key.bytes);
+    cx.notify(Class::String, "setrange", key.bytes);
     cx.feed_request(args);
     cx.reply().int(total as i64);
     Ok(())

@@ -9,7 +9,7 @@ use crate::command::spec::{
     BLOCKING, DENYOOM, FAST, Flags, Group, KeySpec, MOVABLE_KEYS, Place, READONLY, Spec, WRITE, key, keys_counted, spec,
 };
 use crate::command::transfer::Sizes;
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{Key, Kind, ZsetMut, ZsetRef};
 use crate::resp::{Proto, Writer};
 
@@ -252,6 +252,10 @@ fn put(cx: &mut Cx<'_>, args: &mut Args<'_>, key: Key<'_>, terms: Terms) -> Outc
     }
     if added + updated > 0 {
         cx.changed_by(key.bytes, added + updated);
+        if !there {
+            cx.born(key.bytes);
+        }
+        cx.notify(Class::Zset, if terms.add { "zincr" } else { "zadd" }, key.bytes);
         cx.feed_request(args);
     }
     refused?;
@@ -273,6 +277,8 @@ fn zrem(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     if removed > 0 {
         cx.changed_by(key.bytes, removed);
+        cx.notify(Class::Zset, "zrem", key.bytes);
+        cx.emptied(key);
         cx.feed_request(args);
     }
     cx.reply().int(removed as i64);
@@ -432,6 +438,8 @@ fn take(cx: &mut Cx<'_>, key: Key<'_>, way: Way, count: usize) -> Vec<(Vec<u8>, 
         }
     });
     cx.changed_by(key.bytes, count as u64);
+    cx.notify(Class::Zset, if way == Way::Up { "zpopmin" } else { "zpopmax" }, key.bytes);
+    cx.emptied(key);
     taken
 }
 

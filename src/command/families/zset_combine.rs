@@ -218,7 +218,9 @@ fn combine(cx: &mut Cx<'_>, args: &mut Args<'_>, kind: Kind, fate: Fate) -> Outc
         }
         Some(to) => {
             let longest = members.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
-            replace(cx, args, to, &members, |len, limits| len <= limits.entries && longest <= limits.bytes)
+            replace(cx, args, to, &members, cx.spec.name, |len, limits| {
+                len <= limits.entries && longest <= limits.bytes
+            })
         }
     }
 }

@@ -6,7 +6,7 @@ use super::zset::{Way, change, held, read, tell_members};
 use crate::base::number::parse_f64;
 use crate::command::spec::{DENYOOM, FAST, Group, KeySpec, READONLY, Spec, WRITE, key, spec};
 use crate::command::transfer::Sizes;
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{Key, Kind, ZsetRef};
 use std::ops::Range;
 
@@ -266,15 +266,16 @@ fn store(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         members.map(|(member, score)| (member.to_vec(), score)).collect::<Vec<_>>()
     })?;
     let compact = |len: usize, limits: crate::keyspace::Limits| len <= limits.entries;
-    replace(cx, args, to, &members.unwrap_or_default(), compact)
+    replace(cx, args, to, &members.unwrap_or_default(), "zrangestore", compact)
 }
 
-/// Puts members in the place of what a key holds; none remove it. Replies with their number.
+/// Puts members in the place of what a key holds, which is told as `event`; none remove it. Replies with their number.
 pub fn replace(
     cx: &mut Cx<'_>,
     args: &Args<'_>,
     to: Key<'_>,
     members: &[(Vec<u8>, f64)],
+    event: &'static str,
     compact: impl FnOnce(usize, crate::keyspace::Limits) -> bool,
 ) -> Outcome {
     let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
@@ -288,6 +289,12 @@ pub fn replace(
             }
         });
         cx.changed(to.bytes);
+        if !replaced {
+            cx.born(to.bytes);
+        }
+        cx.notify(Class::Zset, event, to.bytes);
+    } else if replaced {
+        cx.notify(Class::Generic, "del", to.bytes);
     }
     if replaced || !members.is_empty() {
         cx.feed_request(args);
@@ -316,6 +323,8 @@ fn remove(cx: &mut Cx<'_>, args: &mut Args<'_>, by: By) -> Outcome {
         if removed > 0 {
             change(cx, key, true, |set| set.remove_ranks(ranks));
             cx.changed_by(key.bytes, removed as u64);
+            cx.notify(Class::Zset, cx.spec.name, key.bytes);
+            cx.emptied(key);
             cx.feed_request(args);
         }
     }
