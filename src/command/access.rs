@@ -5,6 +5,7 @@
 //! nothing of its own since its restart, it is only unseen: the DEL is the master's to send, or comes later. What comes
 //! from the master or the log sees every key as it is.
 
+use super::spec::WRITE;
 use super::{Class, Cx, Origin, Refusal, Server};
 use crate::base::Millis;
 use crate::keyspace::{Detached, EntryRef, Garbage, Key, Kind, OldValue, access_clock};
@@ -66,7 +67,8 @@ impl Cx<'_> {
             due => {
                 server.stats.misses += 1;
                 if due.is_some() {
-                    server.expire(self.db, key, false);
+                    // What a write takes from a key is fed as a request: replicas must see it as it was seen here.
+                    server.expire(self.db, key, self.spec.flags.has(WRITE));
                 }
                 if touch != Touch::Peek {
                     self.notify(Class::KeyMiss, "keymiss", key.bytes);

@@ -3,7 +3,7 @@
 
 use super::checkpoint::Core;
 use super::db::{Db, EntryRef, HOLE, Place};
-use super::entry::{Entry, NewValue, Stored};
+use super::entry::{Entry, INLINE_BYTES_MAX, NewValue, Stored};
 use super::hash::Key;
 use super::nested::Nested;
 use super::string::grow;
@@ -71,6 +71,19 @@ impl<'a> DbMut<'a> {
             Some(place) => self.overwrite(place, NewValue::Int(number)),
             None => self.set(key, NewValue::Int(number), None),
         }
+    }
+
+    /// Sets a key to bytes that never count as an integer nor as short: bitmaps, HyperLogLogs.
+    pub fn set_raw(&mut self, key: Key<'_>, bytes: Vec<u8>, deadline: Option<Millis>) -> Option<OldValue> {
+        let len = bytes.len();
+        if len > INLINE_BYTES_MAX {
+            return self.set(key, NewValue::Heap(Box::new(Heap::of_text(bytes))), deadline);
+        }
+        let old = self.set(key, NewValue::Inline(&bytes), deadline);
+        if let Some(string) = self.string_mut(key) {
+            string.edit(len, |_| ());
+        }
+        old
     }
 
     /// Sets a key to these bytes as they are: the fields of a large collection.
@@ -388,11 +401,15 @@ impl StringMut<'_, '_> {
     /// Writes bytes from `offset` on, with zeros in between where the string was shorter; gives the new length. The
     /// caller has checked the sum against the limit of strings.
     pub fn set_range(self, offset: usize, bytes: &[u8]) -> usize {
-        self.db.change(self.place, |entry| {
-            let text = grow(entry, offset + bytes.len());
+        self.edit(offset + bytes.len(), |text| {
             text[offset..offset + bytes.len()].copy_from_slice(bytes);
             text.len()
         })
+    }
+
+    /// Gives the text for writing, with zeros at the end up to `len` bytes where it was shorter.
+    pub fn edit<R>(self, len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.db.change(self.place, |entry| edit(grow(entry, len)))
     }
 
     /// Replaces the text; the deadline stays.

@@ -2,6 +2,7 @@
 
 use super::spec::{Group, NONE, Spec, spec};
 
+mod bitfield;
 mod bitmap;
 mod client;
 mod command;
@@ -41,6 +42,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     substring::ROWS,
     lcs::ROWS,
     bitmap::ROWS,
+    bitfield::ROWS,
     counter::ROWS,
     hash::ROWS,
     list::ROWS,
