@@ -171,7 +171,7 @@ fn bitfield(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let Some(len) = writes(&operations).map(Field::end).max() else { return get(cx, key, &operations) };
     let held = held_len(cx, key)?;
     if held.is_none() {
-        cx.put(key, b"", None);
+        cx.server.keyspace.db_mut(cx.db as usize).set_string(key, b"", None);
     }
     let grown = held.is_none_or(|held| held < len);
     let (mut changes, mut answers) = (0, Vec::with_capacity(operations.len()));

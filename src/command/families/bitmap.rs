@@ -64,7 +64,7 @@ fn setbit(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let old = string.and_then(|string| string.bytes(&mut Digits::default()).get(byte).copied());
     if old.is_none_or(|old| (old & mask != 0) != on) {
         if held.is_none() {
-            cx.put(key, b"", None);
+            cx.server.keyspace.db_mut(cx.db as usize).set_string(key, b"", None);
         }
         let new = if on { old.unwrap_or(0) | mask } else { old.unwrap_or(0) & !mask };
         if let Some(string) = cx.server.keyspace.db_mut(cx.db as usize).string_mut(key) {
@@ -110,12 +110,14 @@ impl Part {
             return Err(Refusal::Syntax);
         }
         let start = args.int()?;
-        let end = if words > 1 { Some(args.int()?) } else { None };
-        let unit = match words {
-            3 if args.take("bit") => 1,
-            3 if !args.take("byte") => return Err(Refusal::Syntax),
-            _ => 8,
+        // The unit is looked at before the end: of two errors Redis names this one.
+        let unit = match args.at(args.len() - 1) {
+            _ if words < 3 => 8,
+            word if word.eq_ignore_ascii_case(b"bit") => 1,
+            word if word.eq_ignore_ascii_case(b"byte") => 8,
+            _ => return Err(Refusal::Syntax),
         };
+        let end = if words > 1 { Some(args.int()?) } else { None };
         Ok(Some(Part { start, end, unit }))
     }
 
