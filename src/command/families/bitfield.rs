@@ -4,7 +4,7 @@ use super::bitmap::{bad_offset, has_room};
 use super::substring::held_len;
 use crate::base::number::parse_i64;
 use crate::command::spec::{DENYOOM, FAST, Group, READONLY, Spec, WRITE, key, spec};
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::Digits;
 
 pub const ROWS: &[Spec] = &[
@@ -190,6 +190,10 @@ fn bitfield(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     if grown || changes > 0 {
         cx.changed_by(key.bytes, changes);
+        if held.is_none() {
+            cx.born(key.bytes);
+        }
+        cx.notify(Class::String, "setbit", key.bytes);
         cx.feed_request(args);
     }
     tell(cx, &answers)

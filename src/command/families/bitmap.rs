@@ -5,7 +5,7 @@
 use super::substring::held_len;
 use crate::base::number::parse_i64;
 use crate::command::spec::{DENYOOM, FAST, Group, KeySpec, Place, READONLY, Spec, WRITE, key, keys_from, spec};
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::Digits;
 use std::ops::RangeInclusive;
 
@@ -71,6 +71,10 @@ fn setbit(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             string.set_range(byte, &[new]);
         }
         cx.changed(key.bytes);
+        if held.is_none() {
+            cx.born(key.bytes);
+        }
+        cx.notify(Class::String, "setbit", key.bytes);
         cx.feed_request(args);
     }
     cx.reply().int(i64::from(old.is_some_and(|old| old & mask != 0)));
@@ -255,14 +259,18 @@ fn bitop(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let len = result.len();
     if len > 0 {
-        cx.expire_before_write(to);
+        if !cx.is_there(to) {
+            cx.born(to.bytes);
+        }
         let old = cx.server.keyspace.db_mut(cx.db as usize).set_raw(to, result, None);
         old.into_iter().for_each(|old| cx.free_value(old));
         cx.changed(to.bytes);
+        cx.notify(Class::String, "set", to.bytes);
         cx.feed_request(args);
     } else if cx.is_there(to) {
         let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
         cx.remove(to, lazy);
+        cx.notify(Class::Generic, "del", to.bytes);
         cx.feed_request(args);
     }
     cx.reply().int(len as i64);
