@@ -75,3 +75,14 @@ pub const GROUP_NAME_BYTES_MAX: usize = 512;
 
 /// One record or message of the group, encoded.
 pub const GROUP_RECORD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Words of a request that an entry of the slow log shows, and bytes of each.
+pub const SLOWLOG_WORDS_MAX: usize = 32;
+/// See [`SLOWLOG_WORDS_MAX`].
+pub const SLOWLOG_WORD_BYTES_MAX: usize = 128;
+
+/// Spikes that LATENCY remembers of one kind of event.
+pub const LATENCY_SAMPLES_MAX: usize = 160;
+
+/// Error codes that are counted one by one; what scripts make up beyond them is counted together.
+pub const ERROR_CODES_MAX: usize = 128;

@@ -140,7 +140,9 @@ impl Server {
         if !matches!(self.clients.get(slot).and_then(|client| client.blocked.as_ref()), Some(Blocked::Keys { .. })) {
             return;
         }
-        self.lift(slot);
+        if let Some(blocked) = self.lift(slot) {
+            self.observe_end(slot, &blocked, error);
+        }
         self.answer(slot, |reply| match error {
             Some(error) => reply.error(error),
             None => reply.null_array(),

@@ -45,7 +45,9 @@ impl Server {
             return;
         };
         let acked = self.source.acked_count(offset) as i64;
-        self.lift(slot);
+        if let Some(blocked) = self.lift(slot) {
+            self.observe_end(slot, &blocked, error);
+        }
         self.answer(slot, |reply| match error {
             Some(error) => reply.error(error),
             None => reply.int(acked),

@@ -3,7 +3,7 @@
 use super::args::{Args, OwnedArgs};
 use super::client::{Replies, Slot};
 use super::gate;
-use super::spec::Spec;
+use super::spec::{Group, Spec};
 use super::stats::SpecKey;
 use super::table;
 use super::{Cx, Origin, Refusal, Server};
@@ -87,18 +87,15 @@ impl Cx<'_> {
     pub(super) fn run(&mut self, spec: &'static Spec, args: &mut Args<'_>) {
         let before = self.out.len();
         self.spec = spec;
+        let began = self.server.last_tick;
+        if spec.group == Group::Scripting && !self.server.monitors.is_empty() {
+            self.tell_monitors(spec, args);
+        }
+        self.server.depth += 1;
         let outcome = (spec.run)(self, args);
-        let now = (self.server.ticks)();
-        let spent = now.saturating_sub(self.server.last_tick);
-        self.server.last_tick = now;
-        // One that had to wait was counted when it came.
-        let first = u64::from(!self.server.awaited.is_again());
-        let stat = self.server.stats.of(spec);
-        stat.calls += first;
-        stat.microseconds += spent;
-        self.server.stats.commands += first;
+        self.server.depth -= 1;
+        self.observe(spec, args, began, outcome.is_err());
         if let Err(refusal) = outcome {
-            self.server.stats.of(spec).failed += 1;
             self.refuse(before, refusal);
         }
     }

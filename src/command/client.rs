@@ -49,6 +49,8 @@ pub struct Client {
     pub no_touch: bool,
     /// The command asked last, for CLIENT LIST and as the first guess of the next lookup.
     pub last: Option<&'static Spec>,
+    /// Time that the request took before it had to wait, microseconds.
+    pub spent_us: u64,
     /// The stream's end behind its last write: what WAIT waits for.
     pub written: Offset,
     pub bytes_in: u64,
@@ -149,6 +151,7 @@ impl Client {
             no_evict: false,
             no_touch: false,
             last: None,
+            spent_us: 0,
             written: Offset(0),
             bytes_in: 0,
             bytes_out: 0,

@@ -28,7 +28,7 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
         text(&client.name),
         server.mono.since(client.since).seconds(),
         server.mono.since(client.active).seconds(),
-        flags(client),
+        flags(client, server.is_monitor(slot)),
         client.db,
         client.channels.len(),
         client.patterns.len(),
@@ -43,8 +43,9 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
     line
 }
 
-fn flags(client: &Client) -> String {
+fn flags(client: &Client, monitors: bool) -> String {
     let set = [
+        (monitors, 'O'),
         (client.kind == Kind::Replica, 'S'),
         (client.kind == Kind::Stream, 'M'),
         (client.subscriptions() > 0, 'P'),

@@ -3,7 +3,9 @@
 
 use super::args::Args;
 use super::client::Kind;
-use super::spec::{ALLOW_BUSY, BLOCKING, DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, STALE, Spec, WRITE};
+use super::spec::{
+    ALLOW_BUSY, BLOCKING, DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, READONLY, STALE, Spec, WRITE,
+};
 use super::{Cx, Loading, Refusal};
 use crate::resp::Proto;
 
@@ -44,6 +46,9 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
             spec.full_name()
         );
         return Err(Refusal::err(text));
+    }
+    if server.is_monitor(cx.slot) && (flags.has(WRITE) || flags.has(READONLY) || flags.has(MAY_REPLICATE)) {
+        return Err(Refusal::err("Replica can't interact with the keyspace"));
     }
     if is_replica && !server.link_up() && !server.config.settings.replica_serve_stale_data && !flags.has(STALE) {
         return Err(Refusal::MasterDown);

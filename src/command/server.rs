@@ -1,6 +1,8 @@
 //! The node's whole state, without IO: what commands read and change.
 
 use super::client::{Blocked, Client, Closing, Kind, Slot};
+use super::latency::Latency;
+use super::slowlog::SlowLog;
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
 use super::{Ask, Awaited, Feed, PubSub, Stats};
 use crate::base::{Dice, Millis, ReplId, RunId};
@@ -27,6 +29,10 @@ pub struct Server {
     pub clients: Slab<Client>,
     pub pubsub: PubSub,
     pub stats: Stats,
+    pub slowlog: SlowLog,
+    pub latency: Latency,
+    /// Clients in MONITOR mode.
+    pub(super) monitors: Vec<Slot>,
     /// What the runtime is to do behind this turn.
     pub asks: Vec<Ask>,
     /// Clients with new output.
@@ -38,6 +44,10 @@ pub struct Server {
     /// Microseconds of the monotonic clock, for the time that a command takes; given by the runtime.
     pub ticks: fn() -> u64,
     pub last_tick: u64,
+    /// Time that the running request will take behind the turn (DEBUG SLEEP), microseconds.
+    pub owed_us: u64,
+    /// Handlers that run inside each other: EXEC, scripts.
+    pub(super) depth: usize,
     /// Changes since the last checkpoint (`rdb_changes_since_last_save`).
     pub dirty: u64,
     pub run_id: RunId,
@@ -133,12 +143,17 @@ impl Server {
             clients: Slab::new(),
             pubsub: PubSub::default(),
             stats: Stats::default(),
+            slowlog: SlowLog::default(),
+            latency: Latency::default(),
+            monitors: Vec::new(),
             asks: Vec::new(),
             touched: Vec::new(),
             wall,
             mono,
             ticks,
             last_tick: ticks(),
+            owed_us: 0,
+            depth: 0,
             dirty: 0,
             run_id,
             process,
@@ -176,6 +191,7 @@ impl Server {
             self.leave_queues(slot, &blocked);
         }
         self.forget_subscriptions(slot);
+        self.leave_monitors(slot);
         self.unwatch(slot);
         self.clients.try_remove(slot);
         self.touched.retain(|&other| other != slot);

@@ -1,11 +1,42 @@
 //! Counters of INFO: `stats`, `commandstats`, `errorstats`. CONFIG RESETSTAT sets most of them to zero.
 
+use super::latency::Histogram;
 use super::spec::Spec;
+use crate::base::limits::ERROR_CODES_MAX;
 use crate::replication::source::SyncCounts;
 use ahash::RandomState;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+
+/// The codes of our own refusals: always counted, whatever scripts have made up.
+const CODES: &[&str] = &[
+    "ERR",
+    "BUSY",
+    "BUSYGROUP",
+    "BUSYKEY",
+    "EXECABORT",
+    "IOERR",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOAUTH",
+    "NOGROUP",
+    "NOPERM",
+    "NOPROTO",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "NOTBUSY",
+    "OOM",
+    "READONLY",
+    "UNBLOCKED",
+    "UNKILLABLE",
+    "WRONGPASS",
+    "WRONGTYPE",
+];
+
+/// Where all further codes are counted.
+const OVERFLOW: &str = "ERRORSTATS_OVERFLOW";
 
 /// Since the start, or since CONFIG RESETSTAT.
 #[derive(Default, Debug)]
@@ -39,6 +70,8 @@ pub struct Stats {
     /// Calls, time, refusals; one cheap look-up per command, sorted when printed.
     pub by_command: HashMap<SpecKey, CommandStat, RandomState>,
     pub by_error: BTreeMap<String, u64>,
+    /// Time spent in handlers, microseconds.
+    pub busy_us: u64,
     pub ops: Sampler,
     pub turns_rate: Sampler,
     /// CPU time of the loop's thread, in microseconds.
@@ -74,7 +107,7 @@ impl Hash for SpecKey {
 }
 
 /// What `cmdstat_get:calls=..` prints.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct CommandStat {
     pub calls: u64,
     pub microseconds: u64,
@@ -82,6 +115,8 @@ pub struct CommandStat {
     pub rejected: u64,
     /// Refused by the handler.
     pub failed: u64,
+    /// Since `latency-tracking` counts.
+    pub latency: Option<Histogram>,
 }
 
 impl Stats {
@@ -95,9 +130,9 @@ impl Stats {
     /// Counts an error reply by its code.
     pub fn error(&mut self, code: String) {
         self.errors += 1;
-        if self.by_error.len() < 128 || self.by_error.contains_key(&code) {
-            *self.by_error.entry(code).or_default() += 1;
-        }
+        let counted = self.by_error.contains_key(&code) || self.by_error.len() < ERROR_CODES_MAX;
+        let code = if counted || CODES.contains(&code.as_str()) { code } else { OVERFLOW.to_owned() };
+        *self.by_error.entry(code).or_default() += 1;
     }
 }
 

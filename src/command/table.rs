@@ -27,6 +27,13 @@ pub fn by_name(name: &[u8]) -> Option<&'static Spec> {
     BY_NAME.get(&*lower).copied()
 }
 
+/// A command, or a subcommand as `container|sub`.
+pub fn by_full_name(name: &[u8]) -> Option<&'static Spec> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return by_name(name) };
+    let sub = &name[bar + 1..];
+    by_name(&name[..bar])?.subs.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(sub))
+}
+
 /// The row for a request, a container's subcommand included, and leaves `args` in front of the first argument.
 /// `guess` is what this client asked last: the same name again needs no look-up.
 pub fn find(guess: Option<&'static Spec>, args: &mut Args<'_>) -> Result<&'static Spec, Refusal> {

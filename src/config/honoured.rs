@@ -204,15 +204,15 @@ honoured! {
 
     // -- observation
     /// Microseconds above which a command enters the slow log; negative logs none.
-    "slowlog-log-slower-than" | "commandlog-execution-slower-than" = "10000", int(-1, LONG), OPEN | LATER => slowlog_log_slower_than: i64;
+    "slowlog-log-slower-than" | "commandlog-execution-slower-than" = "10000", int(-1, LONG), OPEN => slowlog_log_slower_than: i64;
     /// Entries that the slow log keeps.
-    "slowlog-max-len" | "commandlog-slow-execution-max-len" = "128", int(0, LONG), OPEN | LATER => slowlog_max_len: i64;
+    "slowlog-max-len" | "commandlog-slow-execution-max-len" = "128", int(0, LONG), OPEN => slowlog_max_len: i64;
     /// Milliseconds above which LATENCY remembers an event; 0 remembers none.
-    "latency-monitor-threshold" = "0", int(0, LONG), OPEN | LATER => latency_monitor_threshold: i64;
+    "latency-monitor-threshold" = "0", int(0, LONG), OPEN => latency_monitor_threshold: i64;
     /// Whether the latency of each command is counted.
-    "latency-tracking" = "yes", yes_no(), OPEN | LATER => latency_tracking: bool;
+    "latency-tracking" = "yes", yes_no(), OPEN => latency_tracking: bool;
     /// Percentiles that INFO latencystats shows.
-    "latency-tracking-info-percentiles" = "50 99 99.9", of(Form::Percentiles), OPEN | LATER => latency_tracking_info_percentiles: Vec<f64>;
+    "latency-tracking-info-percentiles" = "50 99 99.9", of(Form::Percentiles), OPEN => latency_tracking_info_percentiles: Vec<f64>;
     /// Which changes of keys are published.
     "notify-keyspace-events" = "", of(Form::Events), OPEN => notify_keyspace_events: KeyspaceEvents;
 

@@ -60,6 +60,7 @@ pub use config::{Config, Role};
 pub use error::{ConfigError, LineError};
 pub use honoured::Settings;
 pub use kind::{Form, Kind, bytes_with_unit};
+pub use lines::quote;
 pub use live::{Change, SetAccess, SetError};
 pub use rewrite::RewriteError;
 pub use sentinel::{KnownReplica, KnownSentinel, Lookup, MasterConfig, SentinelSettings};

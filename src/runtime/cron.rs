@@ -60,7 +60,10 @@ async fn expire(world: &Rc<World>) {
         let more = {
             let mut server = world.server.borrow_mut();
             world.tick(&mut server);
-            server.expire_due(EXPIRE_KEYS)
+            let more = server.expire_due(EXPIRE_KEYS);
+            let spent_us = clock::micros().saturating_sub(server.last_tick);
+            server.note_latency("expire-cycle", spent_us);
+            more
         };
         if !more || clock::micros() > deadline {
             return;

@@ -37,7 +37,9 @@ async fn close(world: &Rc<World>) {
             server.stats.turns += 1;
             let mut disk = world.disk.borrow_mut();
             let before = disk.hands_over();
+            let began = clock::micros();
             let appended = disk.append(&mut server);
+            server.note_latency("aof-write-alone", clock::micros().saturating_sub(began));
             if disk.hands_over() && !before {
                 world.read_share.set(READ_SHARE_BYTES_MIN); // requests take long from now on
             }
@@ -111,6 +113,7 @@ fn clear(server: &mut Server) {
 /// With `appendfsync always`: waits until the turn's bytes are on the disk. False where an fsync failed: they have to be
 /// brought there in another way.
 async fn synced(world: &Rc<World>) -> bool {
+    let began = clock::micros();
     loop {
         {
             let server = world.server.borrow();
@@ -123,12 +126,14 @@ async fn synced(world: &Rc<World>) -> bool {
                 return false;
             }
             if log.synced() >= server.stream.released() {
-                return true;
+                break;
             }
             log.sync_request();
         }
         world.log_bell.notified().await;
     }
+    world.server.borrow_mut().note_latency("aof-fsync-always", clock::micros().saturating_sub(began));
+    true
 }
 
 /// Sends the replies that are cleared.

@@ -49,13 +49,6 @@ const HELP: &[&str] = &[
     "    Return the keys and the access flags from a full Redis command.",
 ];
 
-/// A command, or a subcommand as `container|sub`.
-fn by_full_name(name: &[u8]) -> Option<&'static Spec> {
-    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return table::by_name(name) };
-    let sub = &name[bar + 1..];
-    table::by_name(&name[..bar])?.subs.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(sub))
-}
-
 /// COMMAND
 fn all(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     let mut reply = cx.reply();
@@ -78,7 +71,7 @@ fn info(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let mut reply = cx.reply();
     reply.array(args.left());
     while let Some(name) = args.maybe() {
-        match by_full_name(name) {
+        match table::by_full_name(name) {
             Some(spec) => describe(&mut reply, spec),
             None => reply.null_array(),
         }
@@ -166,7 +159,7 @@ fn docs(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         found.extend(table::all());
     }
     while let Some(name) = args.maybe() {
-        found.extend(by_full_name(name));
+        found.extend(table::by_full_name(name));
     }
     let mut reply = cx.reply();
     reply.map(found.len());

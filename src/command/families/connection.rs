@@ -61,6 +61,7 @@ fn reset(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     let slot = cx.slot;
     cx.server.unwatch(slot);
     cx.server.forget_subscriptions(slot);
+    cx.server.leave_monitors(slot);
     let authenticated = !cx.server.needs_password();
     (cx.db, cx.proto) = (0, Proto::Resp2);
     let client = cx.client();

@@ -79,6 +79,7 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             let span = Millis((seconds * 1000.0) as i64);
             cx.server.wall = cx.server.wall + span;
             cx.server.mono = cx.server.mono + span;
+            cx.server.owed_us += span.0 as u64 * 1000;
             cx.ask(Ask::Sleep(span));
             ok(cx)
         }

@@ -16,6 +16,7 @@ mod hash;
 pub mod help;
 mod info;
 mod keys;
+mod latency;
 mod lcs;
 mod list;
 mod list_blocking;
@@ -28,6 +29,7 @@ mod replication;
 mod scan;
 mod server;
 mod set;
+mod slowlog;
 mod sort;
 mod string;
 mod substring;
@@ -68,6 +70,8 @@ pub const FAMILIES: &[&[Spec]] = &[
     replication::ROWS,
     persistence::ROWS,
     server::ROWS,
+    slowlog::ROWS,
+    latency::ROWS,
     debug::ROWS,
 ];
 

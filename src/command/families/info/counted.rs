@@ -2,11 +2,11 @@
 
 use super::Row::{self, Field, Lines};
 use super::zero;
+use crate::command::{CommandStat, Server};
+use std::collections::BTreeMap;
 
 pub const COMMANDS: &[Row] = &[Lines(|server, lines| {
-    let mut rows: Vec<_> = server.stats.by_command.iter().map(|(key, stat)| (key.0.full_name(), *stat)).collect();
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
-    for (name, stat) in rows {
+    for (name, stat) in by_name(server) {
         let each = if stat.calls == 0 { 0.0 } else { stat.microseconds as f64 / stat.calls as f64 };
         lines.line(
             format_args!("cmdstat_{name}"),
@@ -15,6 +15,22 @@ pub const COMMANDS: &[Row] = &[Lines(|server, lines| {
                 stat.calls, stat.microseconds, stat.rejected, stat.failed
             ),
         );
+    }
+})];
+
+/// The counters of all commands that have some, by name.
+fn by_name(server: &Server) -> BTreeMap<String, &CommandStat> {
+    server.stats.by_command.iter().map(|(key, stat)| (key.0.full_name(), stat)).collect()
+}
+
+/// While `latency-tracking` is on: the percentiles of `latency-tracking-info-percentiles`, in microseconds.
+pub const LATENCIES: &[Row] = &[Lines(|server, lines| {
+    let settings = &server.config.settings;
+    let counted = by_name(server).into_iter().filter_map(|(name, stat)| Some((name, stat.latency.as_ref()?)));
+    for (name, latency) in counted.filter(|_| settings.latency_tracking) {
+        let value = |p: &f64| format!("p{p}={:.3}", latency.at_percentile(*p) as f64 / 1000.0);
+        let values: Vec<String> = settings.latency_tracking_info_percentiles.iter().map(value).collect();
+        lines.line(format_args!("latency_percentiles_usec_{name}"), values.join(","));
     }
 })];
 

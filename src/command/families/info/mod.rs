@@ -54,7 +54,7 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "modules", title: "Modules", by_default: true, rows: &[] },
     Section { name: "commandstats", title: "Commandstats", by_default: false, rows: counted::COMMANDS },
     Section { name: "errorstats", title: "Errorstats", by_default: true, rows: counted::ERRORS },
-    Section { name: "latencystats", title: "Latencystats", by_default: false, rows: &[] },
+    Section { name: "latencystats", title: "Latencystats", by_default: false, rows: counted::LATENCIES },
     Section { name: "cluster", title: "Cluster", by_default: true, rows: counted::CLUSTER },
     Section { name: "keyspace", title: "Keyspace", by_default: true, rows: counted::KEYSPACE },
 ];

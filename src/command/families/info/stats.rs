@@ -63,9 +63,7 @@ pub const ROWS: &[Row] = &[
     Field("reply_buffer_expands", zero),
     Field("eventloop_cycles", |server| server.stats.turns.to_string()),
     Field("eventloop_duration_sum", |server| (server.cpu.user_main_us + server.cpu.sys_main_us).to_string()),
-    Field("eventloop_duration_cmd_sum", |server| {
-        server.stats.by_command.values().map(|stat| stat.microseconds).sum::<u64>().to_string()
-    }),
+    Field("eventloop_duration_cmd_sum", |server| server.stats.busy_us.to_string()),
     Field("instantaneous_eventloop_cycles_per_sec", |server| server.stats.turns_rate.rate().to_string()),
     Field("instantaneous_eventloop_duration_usec", |server| {
         (server.stats.busy_rate.rate() / server.stats.turns_rate.rate().max(1)).to_string()

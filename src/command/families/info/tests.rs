@@ -59,7 +59,7 @@ cpu: used_cpu_sys used_cpu_user used_cpu_sys_children used_cpu_user_children use
 modules:
 commandstats: *
 errorstats: *
-latencystats:
+latencystats: *
 cluster: cluster_enabled
 keyspace: *
 ";
