@@ -1,6 +1,7 @@
 //! What the node knows of one connection: data only, no socket.
 
 use super::args::OwnedArgs;
+use super::pubsub::Sort;
 use super::spec::Spec;
 use crate::base::{Millis, Offset};
 use crate::keyspace::Kind as ValueKind;
@@ -42,6 +43,8 @@ pub struct Client {
     pub watch_broken: bool,
     pub channels: BTreeSet<Vec<u8>>,
     pub patterns: BTreeSet<Vec<u8>>,
+    /// Shard channels.
+    pub shards: BTreeSet<Vec<u8>>,
     pub replies: Replies,
     pub blocked: Option<Blocked>,
     pub closing: Option<Closing>,
@@ -145,6 +148,7 @@ impl Client {
             watch_broken: false,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
+            shards: BTreeSet::new(),
             replies: Replies::On,
             blocked: None,
             closing: None,
@@ -159,8 +163,25 @@ impl Client {
         }
     }
 
-    /// How many channels and patterns it listens to.
-    pub fn subscriptions(&self) -> usize {
-        self.channels.len() + self.patterns.len()
+    /// Whether it listens to anything.
+    pub fn listens(&self) -> bool {
+        !self.channels.is_empty() || !self.patterns.is_empty() || !self.shards.is_empty()
+    }
+
+    /// The names of a sort that it listens to.
+    pub fn listening(&self, sort: Sort) -> &BTreeSet<Vec<u8>> {
+        match sort {
+            Sort::Channel => &self.channels,
+            Sort::Pattern => &self.patterns,
+            Sort::Shard => &self.shards,
+        }
+    }
+
+    pub(super) fn listening_mut(&mut self, sort: Sort) -> &mut BTreeSet<Vec<u8>> {
+        match sort {
+            Sort::Channel => &mut self.channels,
+            Sort::Pattern => &mut self.patterns,
+            Sort::Shard => &mut self.shards,
+        }
     }
 }

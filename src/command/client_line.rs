@@ -18,7 +18,7 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
     let command = client.last.map_or_else(|| "NULL".to_owned(), |spec| spec.full_name());
     let written = write!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub=0 multi={} qbuf={qbuf} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={qbuf} \
          qbuf-free={qbuf_free} argv-mem=0 multi-mem={multi_mem} rbs={omem} rbp={omem} obl={} oll=0 omem=0 \
          tot-mem={total} events={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
@@ -32,6 +32,7 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
         client.db,
         client.channels.len(),
         client.patterns.len(),
+        client.shards.len(),
         queued.map_or(-1, |queue| queue.len() as i64),
         client.out.len(),
         if client.kind == Kind::Stream { "" } else { "r" },
@@ -48,7 +49,7 @@ fn flags(client: &Client, monitors: bool) -> String {
         (monitors, 'O'),
         (client.kind == Kind::Replica, 'S'),
         (client.kind == Kind::Stream, 'M'),
-        (client.subscriptions() > 0, 'P'),
+        (client.listens(), 'P'),
         (client.multi.is_some(), 'x'),
         (client.blocked.is_some(), 'b'),
         (client.watch_broken, 'd'),

@@ -37,7 +37,7 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
         return Err(Refusal::ReadOnly);
     }
     if client.proto == Proto::Resp2
-        && client.subscriptions() > 0
+        && client.listens()
         && client.kind == Kind::Normal
         && !allowed_while_subscribed(spec)
     {

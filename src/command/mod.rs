@@ -60,7 +60,7 @@ pub use client_line::client_line;
 pub use cx::{Cx, Origin};
 pub use events::Class;
 pub use feed::Feed;
-pub use pubsub::PubSub;
+pub use pubsub::{PubSub, Sort};
 pub use refusal::Refusal;
 pub use server::{LinkEffects, Loading, Parts, Pause, Server};
 pub use spec::Spec;

@@ -315,6 +315,11 @@ pub const fn keys_made(flags: &'static [&'static str]) -> KeySpec {
 }
 
 impl KeySpec {
+    /// Whether these are keys at all: shard channels stand in the place of keys for clients of a cluster alone.
+    pub fn is_key(&self) -> bool {
+        !self.flags.contains(&"not_key")
+    }
+
     /// The indices of the keys in a request of `words` words; `word` gives one of them.
     pub fn indices<'w>(&self, words: usize, word: &dyn Fn(usize) -> &'w [u8]) -> impl Iterator<Item = usize> + use<> {
         match self.place {

@@ -113,7 +113,7 @@ fn close_idle(server: &mut Server) {
     let idle: Vec<_> = server
         .clients
         .iter()
-        .filter(|(_, client)| client.kind == Kind::Normal && client.blocked.is_none() && client.subscriptions() == 0)
+        .filter(|(_, client)| client.kind == Kind::Normal && client.blocked.is_none() && !client.listens())
         .filter(|(_, client)| now.since(client.active).seconds() > timeout_s)
         .map(|(slot, _)| slot)
         .collect();

@@ -239,7 +239,7 @@ fn keys_of<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static KeySpec)>, Ref
         spec => spec,
     };
     let spec = spec.ok_or_else(|| Refusal::err("Invalid command specified"))?;
-    if spec.keys.is_empty() {
+    if !spec.keys.iter().any(KeySpec::is_key) {
         return Err(Refusal::err("The command has no key arguments"));
     }
     if !spec.fits(words) {

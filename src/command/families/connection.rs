@@ -23,7 +23,7 @@ fn ping(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.len() > 2 {
         return Err(Refusal::Arity("ping".into()));
     }
-    let subscribed = cx.client().subscriptions() > 0 && cx.proto == Proto::Resp2;
+    let subscribed = cx.client().listens() && cx.proto == Proto::Resp2;
     let message = args.maybe();
     let mut reply = cx.reply();
     match message {

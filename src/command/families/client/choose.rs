@@ -30,7 +30,7 @@ impl Type {
         match client.kind {
             Kind::Replica => Type::Replica,
             Kind::Stream => Type::Master,
-            Kind::Normal if client.subscriptions() > 0 => Type::Pubsub,
+            Kind::Normal if client.listens() => Type::Pubsub,
             Kind::Normal => Type::Normal,
         }
     }

@@ -36,7 +36,7 @@ pub const ROWS: &[Row] = &[
     Field("keyspace_misses", |server| server.stats.misses.to_string()),
     Field("pubsub_channels", |server| server.pubsub.channels.len().to_string()),
     Field("pubsub_patterns", |server| server.pubsub.patterns.len().to_string()),
-    Field("pubsubshard_channels", zero),
+    Field("pubsubshard_channels", |server| server.pubsub.shards.len().to_string()),
     Field("latest_fork_usec", zero),
     Field("total_forks", zero),
     Field("migrate_cached_sockets", zero),
