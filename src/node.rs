@@ -7,6 +7,7 @@ use crate::base::{ReplId, RunId};
 use crate::command::{Kind, Origin, Parts, Save, Server};
 use crate::config::{Config, Role, ShutdownFlags};
 use crate::keyspace::Keyspace;
+use crate::runtime::listener::UnixDoor;
 use crate::runtime::process::{Signals, Stop, daemonize, notify_ready};
 use crate::runtime::{
     self, Bells, StopRequest, World, clock, cron, disk, gauges, launch, links, listener, logging, recovery, turn,
@@ -41,12 +42,20 @@ fn start(config: Config) -> Result<i32, String> {
     if !later.is_empty() {
         tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
     }
+    if settings.port == 0 && settings.unixsocket.is_empty() {
+        return Err("Configured to not listen anywhere, exiting.".into());
+    }
     let listeners = if settings.port == 0 { Vec::new() } else { launch::listen(settings)? };
+    let unix = UnixDoor::open(settings)?;
     let _pid_file = launch::show(&config, "regent node", "/var/run/redis.pid");
-    launch::block_on(serve(config, listeners))
+    launch::block_on(serve(config, listeners, unix))
 }
 
-async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {
+async fn serve(
+    config: Config,
+    listeners: Vec<std::net::TcpListener>,
+    unix: Option<UnixDoor>,
+) -> Result<i32, String> {
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
     tracing::info!("Server initialized");
     let bells = Bells::default();
@@ -62,7 +71,16 @@ async fn serve(config: Config, listeners: Vec<std::net::TcpListener>) -> Result<
     listener::open(&world, listeners)?;
     links::follow_configured(&world);
     links::seek_tail(&world);
-    tracing::info!("Ready to accept connections tcp");
+    if let Some(door) = &unix {
+        listener::open_unix(&world, door)?;
+    }
+    for transport in listener::transports(&world.server.borrow().config.settings) {
+        tracing::info!("Ready to accept connections {transport}");
+    }
+    if unix.is_some() {
+        let path = &world.server.borrow().config.settings.unixsocket;
+        tracing::info!("The server is now ready to accept connections at {path}");
+    }
     notify_ready();
     loop {
         if let Some(status) = world.exit.get() {

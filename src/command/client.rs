@@ -20,6 +20,8 @@ pub struct Client {
     pub addr: String,
     pub laddr: String,
     pub fd: i32,
+    /// It came by the Unix socket.
+    pub unix_socket: bool,
     pub name: Vec<u8>,
     pub lib_name: Vec<u8>,
     pub lib_ver: Vec<u8>,
@@ -130,6 +132,7 @@ impl Client {
             addr,
             laddr,
             fd,
+            unix_socket: false,
             name: Vec::new(),
             lib_name: Vec::new(),
             lib_ver: Vec::new(),

@@ -55,6 +55,7 @@ fn flags(client: &Client, monitors: bool) -> String {
         (client.watch_broken, 'd'),
         (client.closing == Some(Closing::AfterReplies), 'c'),
         (client.closing == Some(Closing::Now), 'A'),
+        (client.unix_socket, 'U'),
         (client.no_evict, 'e'),
         (client.no_touch, 'T'),
     ];

@@ -103,7 +103,7 @@ impl Config {
             bind: self.settings.bind.first().map(|first| first.trim_start_matches('-')),
             port: self.settings.port,
             tls_port: 0,
-            unixsocket: "",
+            unixsocket: &self.settings.unixsocket,
             sentinel: self.role == Role::Sentinel,
             config_file: file.as_deref(),
         };

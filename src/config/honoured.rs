@@ -4,7 +4,7 @@
 //! Defaults are those of Redis 7.2, but for `appendonly`, which is `yes`: a node's history outlives a crash only through
 //! its log.
 
-use super::kind::{Form, INT, LONG, ULONG, choice, int, memory, of, text, yes_no};
+use super::kind::{Form, INT, LONG, ULONG, choice, int, memory, octal, of, text, yes_no};
 use super::table::{BOTH, Directive, FIXED, Field, Flags, GUARDED, HIDDEN, LATER, NOT_LOADING, OPEN, SECRET, honoured};
 use super::types::*;
 
@@ -20,6 +20,12 @@ honoured! {
     "bind-source-addr" = "", text(), OPEN | BOTH | LATER => bind_source_addr: String;
     /// Refuse clients from elsewhere while there is no password and no `bind`.
     "protected-mode" = "yes", yes_no(), OPEN | BOTH => protected_mode: bool;
+    /// Path of a Unix socket to listen on; empty is none. What is left of a socket there is removed at start.
+    "unixsocket" = "", text(), FIXED => unixsocket: String;
+    /// Mode of that socket's file, octal; 0 leaves it to the umask.
+    "unixsocketperm" = "0", octal(0, 0o777), FIXED => unixsocketperm: i64;
+    /// Group of that socket's file; empty leaves it.
+    "unixsocketgroup" = "", text(), FIXED => unixsocketgroup: String;
     /// Length of the queue of connections that wait to be accepted.
     "tcp-backlog" = "511", int(0, INT), FIXED | BOTH => tcp_backlog: i64;
     /// Seconds between TCP keepalive probes; 0 sends none.

@@ -3,7 +3,7 @@
 //!
 //! They are here so that the configuration files of today work unchanged.
 
-use super::kind::{Form, INT, LONG, ULONG, choice, int, memory, octal, of, text, yes_no};
+use super::kind::{Form, INT, LONG, ULONG, choice, int, memory, of, text, yes_no};
 use super::table::{Directive, FIXED, Flags, HIDDEN, OPEN, SECRET, kept};
 use super::types::Value;
 
@@ -11,12 +11,6 @@ const FACILITIES: &[&str] = &["user", "local0", "local1", "local2", "local3", "l
 
 kept! {
     // -- network and process
-    /// Path of a Unix socket to listen on.
-    "unixsocket" = "", text(), FIXED;
-    /// Mode of that socket's file, octal.
-    "unixsocketperm" = "0", octal(0, 0o777), FIXED;
-    /// Group of that socket's file.
-    "unixsocketgroup" = "", text(), FIXED;
     /// Mark of packets, for the system's filter.
     "socket-mark-id" = "0", int(0, u32::MAX as i128), FIXED;
     /// Multipath TCP.

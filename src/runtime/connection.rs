@@ -5,22 +5,22 @@
 //! that leaves output unsent, or that closes the connection, wakes it.
 
 use super::clock;
+use super::socket::Socket;
 use super::world::World;
 use crate::base::limits::READ_BUFFER_BYTES;
 use crate::command::{Closing, Slot};
 use crate::session::{self, Progress};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 
 /// The socket side of a client.
 pub struct Connection {
     pub slot: Slot,
-    stream: RefCell<TcpStream>,
+    stream: RefCell<Socket>,
     waker: RefCell<Option<Waker>>,
     /// Output waits for the socket.
     unsent: Cell<bool>,
@@ -38,7 +38,7 @@ pub enum Sent {
 }
 
 impl Connection {
-    pub fn new(slot: Slot, stream: TcpStream) -> Self {
+    pub fn new(slot: Slot, stream: Socket) -> Self {
         Connection {
             slot,
             stream: RefCell::new(stream),
@@ -64,7 +64,7 @@ impl Connection {
     /// Gives bytes to the socket; how many it took. Where it takes no more, the task is woken to wait for room: only a
     /// task can, and mostly it is a turn that sends.
     pub fn send(&self, mut bytes: &[u8]) -> (usize, Sent) {
-        let stream = self.stream.borrow();
+        let mut stream = self.stream.borrow_mut();
         let all = bytes.len();
         while !bytes.is_empty() {
             match stream.try_write(bytes) {
@@ -97,7 +97,7 @@ impl Connection {
         if self.over.get() {
             return Poll::Ready(());
         }
-        if self.unsent.get() && self.stream.borrow().poll_write_ready(cx).is_ready() {
+        if self.unsent.get() && self.stream.borrow_mut().poll_write_ready(cx).is_ready() {
             self.unsent.set(false);
             world.send(self);
             if self.over.get() {
@@ -112,7 +112,7 @@ impl Connection {
             let share = share(world, self.slot);
             let mut shared = world.read_buffer.borrow_mut();
             let mut buffer = ReadBuf::new(&mut shared[..share]);
-            match Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buffer) {
+            match self.stream.borrow_mut().poll_read(cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(()),

@@ -1,13 +1,15 @@
 //! Listening sockets, and the way in: protected mode, `maxclients`, keepalive.
 
+use super::socket::Socket;
 use super::world::World;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use crate::config::Settings;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Socket2, TcpKeepalive, Type};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password \
 is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
@@ -65,7 +67,7 @@ pub fn bind(addresses: &[String], port: u16, backlog: i64) -> Result<Vec<std::ne
 }
 
 fn listen(address: SocketAddr, backlog: i64) -> std::io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket2::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -74,6 +76,79 @@ fn listen(address: SocketAddr, backlog: i64) -> std::io::Result<std::net::TcpLis
     socket.bind(&address.into())?;
     socket.listen(backlog.clamp(1, 65535) as i32)?;
     Ok(socket.into())
+}
+
+/// The file of a Unix socket, removed with the value.
+pub struct UnixDoor {
+    pub listener: std::os::unix::net::UnixListener,
+    path: String,
+}
+
+impl UnixDoor {
+    /// Listens on `unixsocket`; none where it is not given. A socket that stands there is taken for one that a killed
+    /// process has left, as in Redis; a file of another kind is not touched.
+    ///
+    /// # Errors
+    /// The system's reason, with what failed.
+    pub fn open(settings: &Settings) -> Result<Option<UnixDoor>, String> {
+        let path = settings.unixsocket.as_str();
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let failed = |what: &str, why: std::io::Error| format!("Failed opening Unix socket: {what}: {why}");
+        if std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+            std::fs::remove_file(path).map_err(|why| failed("unlink", why))?;
+        }
+        let socket = Socket2::new(Domain::UNIX, Type::STREAM, None).map_err(|why| failed("creating socket", why))?;
+        let address = SockAddr::unix(path).map_err(|why| failed("bind", why))?;
+        socket.bind(&address).map_err(|why| failed("bind", why))?;
+        let door = UnixDoor { listener: socket.into(), path: path.to_owned() };
+        if settings.unixsocketperm != 0 {
+            let mode = std::fs::Permissions::from_mode(settings.unixsocketperm as u32);
+            std::fs::set_permissions(path, mode).map_err(|why| failed("chmod", why))?;
+        }
+        if !settings.unixsocketgroup.is_empty() {
+            let name = &settings.unixsocketgroup;
+            let group = nix::unistd::Group::from_name(name).ok().flatten();
+            let group = group.ok_or_else(|| format!("Failed opening Unix socket: no group is named '{name}'"))?;
+            std::os::unix::fs::chown(path, None, Some(group.gid.as_raw())).map_err(|why| failed("chown", why))?;
+        }
+        // Nobody gets in before the file has its mode.
+        let socket = SockRef::from(&door.listener);
+        socket.listen(settings.tcp_backlog.clamp(1, 65535) as i32).map_err(|why| failed("listen", why))?;
+        socket.set_nonblocking(true).map_err(|why| failed("fcntl", why))?;
+        Ok(Some(door))
+    }
+}
+
+impl Drop for UnixDoor {
+    fn drop(&mut self) {
+        tracing::info!("Removing the unix socket file.");
+        if let Err(why) = std::fs::remove_file(Path::new(&self.path)) {
+            tracing::warn!("Error removing the unix socket file {}: {why}", self.path);
+        }
+    }
+}
+
+/// The ways in that are open, by their names in the log.
+pub fn transports(settings: &Settings) -> impl Iterator<Item = &'static str> {
+    let ways = [(settings.port != 0, "tcp"), (!settings.unixsocket.is_empty(), "unix")];
+    ways.into_iter().filter(|(open, _)| *open).map(|(_, name)| name)
+}
+
+/// Lets clients in by the Unix socket.
+pub fn open_unix(world: &Rc<World>, door: &UnixDoor) -> Result<(), String> {
+    let listener = door.listener.try_clone().and_then(UnixListener::from_std).map_err(|error| error.to_string())?;
+    let (world, name) = (world.clone(), format!("{}:0", door.path));
+    tokio::task::spawn_local(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => enter(&world, Socket::Unix(stream), name.clone(), name.clone(), true),
+                Err(error) => not_accepted(&error).await,
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Lets clients in by these sockets.
@@ -111,41 +186,43 @@ pub async fn reopen(world: &Rc<World>) -> Result<(), String> {
 async fn accept(world: Rc<World>, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => enter(&world, stream, peer),
-            Err(error) => {
-                tracing::warn!("Accepting client connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok((stream, peer)) => {
+                prepare(&stream, world.server.borrow().config.settings.tcp_keepalive);
+                let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
+                enter(&world, Socket::Tcp(stream), peer.to_string(), local, is_loopback(peer.ip()));
             }
+            Err(error) => not_accepted(&error).await,
         }
     }
 }
 
-fn enter(world: &Rc<World>, stream: TcpStream, peer: SocketAddr) {
-    let (refusal, keepalive) = {
+async fn not_accepted(error: &std::io::Error) {
+    tracing::warn!("Accepting client connection: {error}");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// One more client, unless it is refused; `near` is one of this machine.
+fn enter(world: &Rc<World>, stream: Socket, addr: String, laddr: String, near: bool) {
+    let refusal = {
         let mut server = world.server.borrow_mut();
         let settings = &server.config.settings;
-        let open = !settings.protected_mode || !settings.requirepass.is_empty() || is_loopback(peer.ip());
+        let open = !settings.protected_mode || !settings.requirepass.is_empty() || near;
         let full = server.clients.len() as i64 >= settings.maxclients;
-        let keepalive = settings.tcp_keepalive;
-        let refusal = match (open, full) {
-            (false, _) => Some(PROTECTED),
-            (true, true) => Some("-ERR max number of clients reached\r\n"),
-            (true, false) => None,
+        // As in Redis: the limit is looked at first.
+        let refusal = match (full, open) {
+            (true, _) => Some("-ERR max number of clients reached\r\n"),
+            (false, false) => Some(PROTECTED),
+            (false, true) => None,
         };
         server.stats.connections_rejected += u64::from(refusal.is_some());
-        (refusal, keepalive)
+        refusal
     };
     if let Some(text) = refusal {
-        tokio::task::spawn_local(async move {
-            let mut stream = stream;
-            let _ = stream.write_all(text.as_bytes()).await;
-        });
+        let mut stream = stream;
+        let _ = stream.try_write(text.as_bytes()); // a fresh socket has room
         return;
     }
-    prepare(&stream, keepalive);
-    let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
-    let fd = stream.as_raw_fd();
-    let connection = world.adopt(stream, peer.to_string(), local, fd);
+    let connection = world.adopt(stream, addr, laddr);
     tokio::task::spawn_local(connection.serve(world.clone()));
 }
 

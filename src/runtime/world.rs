@@ -6,6 +6,7 @@ use super::clock;
 use super::connection::{Connection, Sent};
 use super::disk::Disk;
 use super::links::Links;
+use super::socket::Socket;
 use crate::base::limits::{READ_BUFFER_BYTES, READ_SHARE_BYTES, READ_SHARE_BYTES_MIN, READ_SHARE_US};
 use crate::command::{Closing, Kind, Server, Slot};
 use crate::resp;
@@ -100,10 +101,12 @@ impl World {
     // ------------------------------------------------------------------ connections
 
     /// Takes a new connection in; its task is to be started by the caller.
-    pub fn adopt(&self, stream: tokio::net::TcpStream, addr: String, laddr: String, fd: i32) -> Rc<Connection> {
+    pub fn adopt(&self, stream: Socket, addr: String, laddr: String) -> Rc<Connection> {
         let mut server = self.server.borrow_mut();
         self.tick(&mut server);
+        let fd = stream.fd();
         let slot = server.connect(Kind::Normal, addr, laddr, fd);
+        server.clients[slot].unix_socket = matches!(stream, Socket::Unix(_));
         server.stats.connections += 1;
         let connection = Rc::new(Connection::new(slot, stream));
         let mut connections = self.connections.borrow_mut();

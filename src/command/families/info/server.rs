@@ -38,6 +38,10 @@ pub const ROWS: &[Row] = &[
             let bound: String = server.config.settings.bind.iter().map(|addr| format!(",bind={addr}")).collect();
             lines.line("listener0", format_args!("name=tcp{bound},port={}", server.process.tcp_port));
         }
+        let path = &server.config.settings.unixsocket;
+        if !path.is_empty() {
+            lines.line("listener1", format_args!("name=unix,bind={path}"));
+        }
     }),
     Field("server_name", |_| "regent".into()),
     Field("regent_version", |_| env!("CARGO_PKG_VERSION").into()),

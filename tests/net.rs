@@ -1,0 +1,6 @@
+//! Sockets of a node as clients meet them: real processes, and `redis-cli` as a client that is not ours.
+
+mod support;
+
+#[path = "net/unix.rs"]
+mod unix;
