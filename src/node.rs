@@ -51,11 +51,7 @@ fn start(config: Config) -> Result<i32, String> {
     launch::block_on(serve(config, listeners, unix))
 }
 
-async fn serve(
-    config: Config,
-    listeners: Vec<std::net::TcpListener>,
-    unix: Option<UnixDoor>,
-) -> Result<i32, String> {
+async fn serve(config: Config, listeners: Vec<std::net::TcpListener>, unix: Option<UnixDoor>) -> Result<i32, String> {
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
     tracing::info!("Server initialized");
     let bells = Bells::default();

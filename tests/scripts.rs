@@ -523,6 +523,7 @@ const NEWER: &[&str] = &[
     "pubsub",
     "pubsub|help",
     "wait",
+    "waitaof",
     "zrank",
     "zrevrank",
 ];

@@ -153,12 +153,22 @@ fn a_pause_holds_writes_back_and_lets_them_go_in_order() {
     assert_eq!(told(&mut node, client), ["OK", "1"]);
     assert_eq!(node.server.clients[client].commands, 3);
 
-    ask(&mut node, other, "CLIENT PAUSE 1000");
-    ask(&mut node, client, "GET k");
+    ask(&mut node, other, "CLIENT PAUSE 1000 WRITE");
+    ask(&mut node, client, "INCR k");
     ask(&mut node, other, "CLIENT UNPAUSE");
     assert!(node.server.asks.iter().any(|ask| matches!(ask, Ask::PauseChanged)));
     node.server.retry_blocked(client);
-    assert_eq!(told(&mut node, client), ["1"]);
+    assert_eq!(told(&mut node, client), ["2"]);
+
+    // All is all: as in Redis even the word that would end it.
+    ask(&mut node, other, "CLIENT PAUSE 1000");
+    ask(&mut node, other, "CLIENT UNPAUSE");
+    ask(&mut node, client, "INCR k");
+    assert_eq!(node.server.paused_clients(), [other, client], "in the order in which they came");
+    node.wait(Millis(1000));
+    node.server.settle_pause();
+    node.server.retry_all_blocked();
+    assert_eq!(told(&mut node, client), ["3"]);
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl Server {
             false => writing || (!self.stream.must_own() && self.fault.is_none()),
             true => writing && !self.config.settings.replica_read_only,
         };
-        if may && !self.clients_paused() {
+        if may && !self.is_paused() {
             self.expire_now(db, key);
         }
     }
@@ -215,7 +215,7 @@ impl Server {
             || self.loading.is_some()
             || self.fault.is_some()
             || self.stream.must_own()
-            || self.clients_paused();
+            || self.is_paused();
         if idle {
             return false;
         }
@@ -241,10 +241,6 @@ impl Server {
         if lazy && entry.is_bulky() {
             self.garbage.push(Trash::Entry(entry));
         }
-    }
-
-    fn clients_paused(&self) -> bool {
-        self.pause.is_some_and(|pause| self.mono < pause.until)
     }
 }
 

@@ -92,6 +92,16 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The next word as a time to wait, in milliseconds; zero for ever. `now` is the wall clock.
+    pub fn timeout_ms(&mut self, now: Millis) -> Result<Millis, Refusal> {
+        match number::parse_i64(self.bytes()?) {
+            None => Err(Refusal::err("timeout is not an integer or out of range")),
+            Some(ms) if ms < 0 => Err(Refusal::err("timeout is negative")),
+            Some(ms) if ms > i64::MAX - now.0 => Err(Refusal::err("timeout is out of range")),
+            Some(ms) => Ok(Millis(ms)),
+        }
+    }
+
     /// The next word as a floating-point number.
     pub fn float(&mut self) -> Result<f64, Refusal> {
         number::parse_f64(self.bytes()?).ok_or(Refusal::NotFloat)

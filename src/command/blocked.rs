@@ -3,7 +3,7 @@
 
 use super::Server;
 use super::client::{Blocked, Closing, Replies, Slot};
-use crate::base::Millis;
+use crate::base::{Millis, Offset};
 use crate::resp::Writer;
 
 impl Server {
@@ -15,20 +15,23 @@ impl Server {
             return;
         };
         match blocked {
-            &Blocked::Wait { replicas, offset, deadline } => {
-                let acked = self.source.acked_count(offset) as i64;
-                if acked >= replicas || deadline.is_some_and(|deadline| deadline <= self.mono) {
+            &Blocked::Wait { local: Some(1..), .. } if !self.config.settings.appendonly => {
+                self.end_wait(slot, Some(super::families::NO_LOG));
+            }
+            &Blocked::Wait { local, replicas, offset, deadline } => {
+                let met = match local {
+                    None => self.source.acked_count(offset) as i64 >= replicas,
+                    Some(local) => {
+                        let (here, there) = self.synced_counts(offset);
+                        here >= local && there >= replicas
+                    }
+                };
+                if met || deadline.is_some_and(|deadline| deadline <= self.mono) {
                     self.end_wait(slot, None);
                 }
             }
-            Blocked::Paused { .. } => {
-                if self.pause.is_some_and(|pause| self.mono < pause.until) {
-                    return;
-                }
-                let Some(Blocked::Paused { request }) = self.lift(slot) else { return };
-                self.clients[slot].commands -= 1; // it is counted again
-                self.request(slot, request.args());
-            }
+            Blocked::Paused { .. } if self.is_paused() => {}
+            Blocked::Paused { .. } => self.retry_paused(slot),
             Blocked::Keys { deadline, .. } => {
                 if deadline.is_some_and(|deadline| deadline <= self.mono) {
                     self.end_await(slot, None);
@@ -40,18 +43,31 @@ impl Server {
 
     /// Ends a WAIT with what it has come to, or with an error (the whole line, code included).
     pub fn end_wait(&mut self, slot: Slot, error: Option<&str>) {
-        let Some(&Blocked::Wait { offset, .. }) = self.clients.get(slot).and_then(|client| client.blocked.as_ref())
+        let Some(&Blocked::Wait { local, offset, .. }) =
+            self.clients.get(slot).and_then(|client| client.blocked.as_ref())
         else {
             return;
         };
         let acked = self.source.acked_count(offset) as i64;
+        let (here, there) = self.synced_counts(offset);
         if let Some(blocked) = self.lift(slot) {
             self.observe_end(slot, &blocked, error);
         }
-        self.answer(slot, |reply| match error {
-            Some(error) => reply.error(error),
-            None => reply.int(acked),
+        self.answer(slot, |reply| match (error, local) {
+            (Some(error), _) => reply.error(error),
+            (None, None) => reply.int(acked),
+            (None, Some(_)) => {
+                reply.array(2);
+                reply.int(here);
+                reply.int(there);
+            }
         });
+    }
+
+    /// How many logs hold the stream up to `offset` on the disk: this node's own, and those of replicas.
+    pub fn synced_counts(&self, offset: Offset) -> (i64, i64) {
+        let here = self.stream.synced().is_some_and(|synced| synced >= offset);
+        (i64::from(here), self.source.synced_count(offset) as i64)
     }
 
     /// Looks again at all of them.
@@ -103,13 +119,16 @@ impl Server {
         }
     }
 
-    /// The clients whose WAIT this acknowledgement may have satisfied.
+    /// The clients whose WAIT an acknowledgement, or a sync of the log, may have satisfied.
     pub fn retry_waits(&mut self) {
-        if self.held.is_empty() {
+        if self.waits.is_empty() {
             return;
         }
-        for slot in self.held_by(|blocked| matches!(blocked, Blocked::Wait { .. })) {
-            self.retry_blocked(slot);
+        for slot in self.waits.iter().copied().collect::<Vec<_>>() {
+            match self.clients.get(slot).and_then(|client| client.blocked.as_ref()) {
+                Some(Blocked::Wait { .. }) => self.retry_blocked(slot),
+                _ => drop(self.waits.remove(&slot)),
+            }
         }
     }
 
@@ -127,6 +146,7 @@ impl Server {
 
     pub(super) fn lift(&mut self, slot: Slot) -> Option<Blocked> {
         self.held.remove(&slot);
+        self.waits.remove(&slot);
         let blocked = self.unblock(slot)?;
         self.leave_queues(slot, &blocked);
         Some(blocked)

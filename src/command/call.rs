@@ -55,8 +55,8 @@ impl Cx<'_> {
                 self.refuse(before, refusal);
             }
             Ok(spec) if gate::pauses(self, spec) => {
-                let request = OwnedArgs::copy(args);
-                self.block(super::Blocked::Paused { request });
+                let (request, number) = (OwnedArgs::copy(args), self.server.next_paused());
+                self.block(super::Blocked::Paused { request, number });
             }
             Ok(spec) if gate::queues(self, spec) => {
                 let queued = OwnedArgs::copy(args);

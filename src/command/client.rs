@@ -103,10 +103,11 @@ pub enum Replies {
 /// Why a client's further requests wait.
 #[derive(Clone, Debug)]
 pub enum Blocked {
-    /// WAIT: until `replicas` have acknowledged `offset`, or the deadline (monotonic).
-    Wait { replicas: i64, offset: Offset, deadline: Option<Millis> },
-    /// CLIENT PAUSE: the request is executed when the pause ends.
-    Paused { request: OwnedArgs },
+    /// WAIT: until `replicas` have acknowledged `offset`, or the deadline (monotonic). WAITAOF, where `local` is given:
+    /// until so many logs of this node and of replicas have it on the disk.
+    Wait { local: Option<i64>, replicas: i64, offset: Offset, deadline: Option<Millis> },
+    /// A pause holds the request back; `number` is its place among those that are.
+    Paused { request: OwnedArgs, number: u64 },
     /// BLPOP and its kin: until one of the keys holds a value of this type, or the deadline (monotonic).
     Keys { db: u32, keys: Vec<Vec<u8>>, kind: ValueKind, deadline: Option<Millis>, request: OwnedArgs },
     /// Until a checkpoint is on disk (SAVE), or sockets are listened on (CONFIG SET port).

@@ -151,6 +151,9 @@ impl<'a> Cx<'a> {
     /// Holds the client's further requests back until the condition is met; the reply comes then.
     pub fn block(&mut self, on: Blocked) {
         let slot = self.slot;
+        if let Blocked::Wait { .. } = on {
+            self.server.waits.insert(slot);
+        }
         self.client().blocked = Some(on);
         self.server.held.insert(slot);
         self.ask(Ask::Blocked(slot));

@@ -23,7 +23,7 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     if client.multi.is_some() && flags.has(NO_MULTI) {
         return Err(Refusal::err("Command not allowed inside a transaction"));
     }
-    let writes = flags.has(WRITE) || (spec.name == "exec" && queued_write(cx));
+    let writes = flags.has(WRITE) || (spec.name == "exec" && queued(cx, |spec| spec.flags.has(WRITE)));
     let is_replica = server.is_replica();
     if (writes || spec.name == "ping")
         && let Some(fault) = &server.fault
@@ -58,6 +58,9 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     if server.loading.as_ref().is_some_and(|loading| !heeds(loading)) && !flags.has(LOADING) {
         return Err(Refusal::Loading);
     }
+    if client.kind == Kind::Replica && (writes || flags.has(READONLY) || flags.has(MAY_REPLICATE)) {
+        return Err(Refusal::err("Replica can't interact with the keyspace"));
+    }
     let _ = (DENYOOM, ALLOW_BUSY, BLOCKING);
     Ok(())
 }
@@ -69,23 +72,24 @@ pub fn queues(cx: &mut Cx<'_>, spec: &'static Spec) -> bool {
 
 /// CLIENT PAUSE holds the request back.
 pub fn pauses(cx: &mut Cx<'_>, spec: &'static Spec) -> bool {
-    let Some(pause) = cx.server.pause else { return false };
-    if cx.server.mono >= pause.until
-        || cx.client().kind != Kind::Normal
-        || spec.name == "client"
-        || spec.parent == Some("client")
-    {
-        return false;
-    }
-    if cx.client().multi.is_some() && spec.name != "exec" {
-        return false;
-    }
-    pause.all || spec.flags.has(WRITE) || spec.flags.has(MAY_REPLICATE) || (spec.name == "exec" && queued_write(cx))
+    cx.server.pause.is_some() && holds_back(cx, spec)
 }
 
-fn queued_write(cx: &Cx<'_>) -> bool {
+/// A replica is never held back: it may touch no key.
+#[cold]
+fn holds_back(cx: &mut Cx<'_>, spec: &'static Spec) -> bool {
+    if cx.server.pause.is_some_and(|pause| cx.server.mono >= pause.until) {
+        cx.server.settle_pause();
+    }
+    let Some(pause) = cx.server.pause else { return false };
+    let may_write = |spec: &Spec| spec.flags.has(WRITE) || spec.flags.has(MAY_REPLICATE);
+    cx.client().kind == Kind::Normal && (pause.all || may_write(spec) || (spec.name == "exec" && queued(cx, may_write)))
+}
+
+/// Whether a command of the transaction is such a one.
+fn queued(cx: &Cx<'_>, such: impl Fn(&Spec) -> bool) -> bool {
     let multi = cx.server.clients[cx.slot].multi.as_ref();
-    multi.is_some_and(|multi| multi.queue.iter().any(|(spec, _)| spec.flags.has(WRITE)))
+    multi.is_some_and(|multi| multi.queue.iter().any(|(spec, _)| such(spec)))
 }
 
 fn allowed_while_subscribed(spec: &Spec) -> bool {

@@ -2,9 +2,10 @@
 
 use super::client::{Blocked, Client, Closing, Kind, Slot};
 use super::latency::Latency;
+use super::pause::{Pause, Pauses};
 use super::slowlog::SlowLog;
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
-use super::{Ask, Awaited, Feed, PubSub, Stats};
+use super::{Ask, Awaited, Failover, Feed, PubSub, Stats};
 use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -61,15 +62,20 @@ pub struct Server {
     pub getack: bool,
     /// SHUTDOWN waits for replicas that lag.
     pub stopping: bool,
-    /// Clients that are blocked, and some that were.
     /// Who waits for which key.
     pub awaited: Awaited,
+    /// Clients that are blocked, and some that were; those of them that WAIT.
     pub(super) held: BTreeSet<Slot>,
+    pub(super) waits: BTreeSet<Slot>,
     /// Reading the checkpoint, the log or a master's copy: only commands with the `loading` flag run.
     pub loading: Option<Loading>,
     /// The error that writes are refused with while the disk is at fault: the whole line, `MISCONF ...`.
     pub fault: Option<String>,
+    /// FAILOVER is under way.
+    pub failover: Option<Failover>,
+    /// What the pauses hold back together; looked at anew when its time is over.
     pub pause: Option<Pause>,
+    pub(super) pauses: Pauses,
     /// Inside EXEC: nothing blocks.
     pub in_exec: bool,
     /// DEBUG SET-ACTIVE-EXPIRE: whether keys that are due are looked for.
@@ -100,15 +106,6 @@ pub struct Loading {
     /// The keyspace belongs to a copy from a master (`async_loading` is not done here); else a master asks its replicas
     /// for what its disk has lost.
     pub from_master: bool,
-}
-
-/// CLIENT PAUSE.
-#[derive(Clone, Copy, Debug)]
-pub struct Pause {
-    /// Monotonic clock.
-    pub until: Millis,
-    /// All commands, or only those that write.
-    pub all: bool,
 }
 
 /// What a new [`Server`] is made of.
@@ -163,10 +160,13 @@ impl Server {
             getack: false,
             stopping: false,
             held: BTreeSet::new(),
+            waits: BTreeSet::new(),
             awaited: Awaited::default(),
             loading: None,
             fault: None,
+            failover: None,
             pause: None,
+            pauses: Pauses::default(),
             in_exec: false,
             active_expire: true,
             garbage: Vec::new(),

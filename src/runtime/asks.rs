@@ -2,7 +2,7 @@
 
 use super::world::World;
 use super::{links, listener, stop};
-use crate::command::{Ask, Blocked, Slot};
+use crate::command::{Ask, Slot};
 use crate::config::{Change, LogLevel};
 use crate::runtime::logging::{self, Verbosity};
 use std::rc::Rc;
@@ -43,14 +43,15 @@ fn one(world: &Rc<World>, ask: Ask) {
         Ask::Die => std::process::abort(),
         Ask::Blocked(slot) => blocked(world, slot),
         Ask::PauseChanged => {
-            let paused: Vec<Slot> = {
-                let server = world.server.borrow();
-                let is_paused = |blocked: &Option<Blocked>| matches!(blocked, Some(Blocked::Paused { .. }));
-                server.clients.iter().filter(|(_, client)| is_paused(&client.blocked)).map(|(slot, _)| slot).collect()
-            };
-            for slot in paused {
-                blocked(world, slot);
+            {
+                let mut server = world.server.borrow_mut();
+                world.tick(&mut server);
+                for slot in server.paused_clients() {
+                    server.retry_paused(slot);
+                }
             }
+            links::pause_changed(world);
+            world.turn.notify_one();
             world.clock_bell.notify_one();
         }
     }
@@ -89,7 +90,10 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
         match name {
             "loglevel" => logging::set_verbosity(verbosity(settings.loglevel)),
             "repl-backlog-size" => server.stream.resize_backlog(settings.repl_backlog_size),
-            "appendonly" => world.disk.borrow_mut().switch_log(&mut server, settings.appendonly),
+            "appendonly" => {
+                world.disk.borrow_mut().switch_log(&mut server, settings.appendonly);
+                server.retry_waits();
+            }
             _ => {}
         }
     }

@@ -36,7 +36,11 @@ pub async fn beats(world: Rc<World>) {
         {
             let mut server = world.server.borrow_mut();
             world.tick(&mut server);
+            if server.pause.is_some_and(|pause| pause.until <= server.mono) {
+                server.settle_pause();
+            }
             server.retry_all_blocked();
+            server.tend_failover();
             logging::set_role(if server.is_replica() { b'S' } else { b'M' });
             world.disk.borrow().show(&mut server);
             if now.since(last_sample) >= BEAT {
@@ -134,6 +138,8 @@ pub async fn serve_disk(world: Rc<World>) {
                 let mut disk = world.disk.borrow_mut();
                 let more = disk.advance(&mut server);
                 disk.show(&mut server);
+                disk.release(&mut server);
+                server.retry_waits();
                 more
             };
             if world.disk.borrow_mut().take_adopted() {

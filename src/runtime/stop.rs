@@ -4,7 +4,7 @@ use super::disk::Appended;
 use super::world::World;
 use super::{clock, links};
 use crate::base::Millis;
-use crate::command::{Pause, Save, Slot};
+use crate::command::{PauseBy, Save, Slot};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ pub fn begin(world: &Rc<World>, request: Request) {
         let wait = server.config.settings.shutdown_timeout;
         if !request.now && wait > 0 && lagging {
             let until = clock::mono() + Millis(wait * 1000);
-            server.pause = Some(Pause { until, all: false });
+            server.ask_for_acks();
+            server.begin_pause(PauseBy::Shutdown, until, false);
             server.stopping = true;
         }
         (wait, lagging)
@@ -61,7 +62,7 @@ pub fn begin(world: &Rc<World>, request: Request) {
 pub fn abort(world: &Rc<World>) {
     let mut server = world.server.borrow_mut();
     server.stopping = false;
-    server.pause = None;
+    server.end_pause(PauseBy::Shutdown);
     tracing::info!("Shutdown manually aborted.");
     world.clock_bell.notify_one();
 }
@@ -107,7 +108,7 @@ fn finish(world: &Rc<World>, request: &Request) {
         tracing::warn!("Error trying to save the DB, can't exit: {why}");
         if !request.force {
             server.stopping = false;
-            server.pause = None;
+            server.end_pause(PauseBy::Shutdown);
             if let Some(slot) = request.slot {
                 server.answer_saved(slot, Err("ERR Errors trying to SHUTDOWN. Check logs."));
             }

@@ -132,7 +132,10 @@ async fn synced(world: &Rc<World>) -> bool {
         }
         world.log_bell.notified().await;
     }
-    world.server.borrow_mut().note_latency("aof-fsync-always", clock::micros().saturating_sub(began));
+    let mut server = world.server.borrow_mut();
+    server.note_latency("aof-fsync-always", clock::micros().saturating_sub(began));
+    world.disk.borrow().release(&mut server);
+    server.retry_waits();
     true
 }
 

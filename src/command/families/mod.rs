@@ -12,6 +12,7 @@ mod counter;
 mod debug;
 mod dump;
 mod expire;
+mod failover;
 mod hash;
 pub mod help;
 mod info;
@@ -34,9 +35,12 @@ mod sort;
 mod string;
 mod substring;
 mod transaction;
+mod wait;
 mod zset;
 mod zset_combine;
 mod zset_range;
+
+pub(super) use wait::NO_LOG;
 
 /// All rows.
 pub const FAMILIES: &[&[Spec]] = &[
@@ -68,6 +72,8 @@ pub const FAMILIES: &[&[Spec]] = &[
     config::ROWS,
     command::ROWS,
     replication::ROWS,
+    wait::ROWS,
+    failover::ROWS,
     persistence::ROWS,
     server::ROWS,
     slowlog::ROWS,

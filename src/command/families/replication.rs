@@ -1,12 +1,11 @@
-//! Replication as clients see it: REPLICAOF, ROLE, WAIT; and the words that a replica says to its master: REPLCONF, PSYNC
+//! Replication as clients see it: REPLICAOF, ROLE; and the words that a replica says to its master: REPLCONF, PSYNC
 //! and SYNC, which move the pure cores and leave the rest to the runtime.
 
-use crate::base::{Millis, Offset, number};
+use crate::base::{Offset, number};
 use crate::command::spec::{
-    ADMIN, ALLOW_BUSY, BLOCKING, Categories, FAST, Flags, Group, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE,
-    Spec, spec,
+    ADMIN, ALLOW_BUSY, Categories, FAST, Flags, Group, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, Spec, spec,
 };
-use crate::command::{Args, Ask, Blocked, Cx, Kind, Outcome, Refusal, Server, client_line};
+use crate::command::{Args, Ask, Cx, Kind, Outcome, Refusal, client_line};
 use crate::config::Address;
 use crate::replication::sink;
 use crate::replication::source::{self, Conf, LinkId};
@@ -22,10 +21,6 @@ pub const ROWS: &[Spec] = &[
     spec("role", 1, NOSCRIPT.or(LOADING).or(STALE).or(FAST), Group::Server, role)
         .acl(Categories::ADMIN.or(Categories::DANGEROUS))
         .doc("2.8.12", "Returns the replication role."),
-    spec("wait", 3, BLOCKING, Group::Generic, wait).acl(Categories::CONNECTION).doc(
-        "3.0.0",
-        "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
-    ),
     spec("psync", -3, SYNC, Group::Server, psync).doc("2.8.0", "An internal command used in replication."),
     spec("sync", 1, SYNC, Group::Server, sync).doc("1.0.0", "An internal command used in replication."),
     spec("replconf", -1, ADMIN.or(NOSCRIPT).or(LOADING).or(STALE).or(ALLOW_BUSY), Group::Server, replconf)
@@ -35,6 +30,9 @@ pub const ROWS: &[Spec] = &[
 /// REPLICAOF host port | NO ONE. The directive follows, so that CONFIG REWRITE writes what is.
 fn replicaof(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let (host, port) = (args.bytes()?, args.bytes()?);
+    if cx.server.failover.is_some() {
+        return Err(Refusal::err("REPLICAOF not allowed while failing over."));
+    }
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         if cx.server.is_replica() {
             let fresh = cx.server.fresh_id();
@@ -96,47 +94,12 @@ fn role(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// WAIT numreplicas timeout: the client's own last write is what the replicas must have acknowledged.
-fn wait(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    if cx.server.is_replica() {
-        return Err(Refusal::err(
-            "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
-             configured to be writable (which is not the default) writes to replicas are just local and are not \
-             propagated.",
-        ));
-    }
-    let replicas = args.int()?;
-    let Ok(timeout_ms) = args.int() else { return Err(Refusal::err("timeout is not an integer or out of range")) };
-    if timeout_ms < 0 {
-        return Err(Refusal::err("timeout is negative"));
-    }
-    let offset = cx.client().written;
-    let acked = cx.server.source.acked_count(offset) as i64;
-    if acked >= replicas || !cx.may_block() {
-        cx.reply().int(acked);
-        return Ok(());
-    }
-    let deadline = (timeout_ms > 0).then(|| cx.server.mono + Millis(timeout_ms));
-    cx.block(Blocked::Wait { replicas, offset, deadline });
-    ask_for_acks(cx.server);
-    Ok(())
-}
-
-/// GETACK into the stream, as a unit of its own: it is no write of the client that waits.
-fn ask_for_acks(server: &mut Server) {
-    if server.source.attached() == 0 {
-        return;
-    }
-    let Server { feed, stream, .. } = server;
-    feed.plain(stream, [&b"REPLCONF"[..], b"GETACK", b"*"].into_iter());
-    feed.close_unit(stream);
-}
-
 /// PSYNC replid offset \[FAILOVER\]: the core answers, through the runtime.
 fn psync(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let replid = args.bytes()?;
     let next = args.int()?;
     if args.take("FAILOVER") {
+        tracing::info!("Failover request received for replid {}.", String::from_utf8_lossy(replid));
         if !cx.server.is_replica() {
             return Err(Refusal::err("PSYNC FAILOVER can't be sent to a master."));
         }
@@ -160,6 +123,9 @@ fn attach(cx: &mut Cx<'_>, ask: source::Ask<'_>) -> Outcome {
     let link = link(cx);
     if cx.server.source.is_replica(link) {
         return Ok(()); // as in Redis, a second request on the same link is not heard
+    }
+    if cx.server.failover.is_some() {
+        return Err(Refusal::Text("NOMASTERLINK Can't SYNC while failing over".into()));
     }
     if !cx.out.is_empty() {
         return Err(Refusal::err("SYNC and PSYNC are invalid with pending output"));
@@ -277,6 +243,7 @@ fn acknowledged(cx: &mut Cx<'_>, link: LinkId, args: &mut Args<'_>) {
     let synced = synced.and_then(|offset| u64::try_from(offset).ok()).map(Offset);
     cx.server.step_source(source::Event::Acked { link, upto, synced }, "REPLCONF ACK");
     cx.server.retry_waits();
+    cx.server.tend_failover();
 }
 
 /// How the source calls this connection.

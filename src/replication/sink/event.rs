@@ -154,6 +154,11 @@ pub enum Effect {
     DropReplicas {
         why: DropReason,
     },
+    /// The master that we hand over to has answered: it took over, or will not. In the latter case nothing more is tried
+    /// until we are told whom to follow.
+    HandedOver {
+        accepted: bool,
+    },
     /// Go back to `to`, as history `id` (answered by [`Event::Rewound`]).
     Rewind {
         id: ReplId,

@@ -128,10 +128,14 @@ impl Sink {
         if line.is_empty() {
             return; // "Still there": the copy is being prepared.
         }
-        if let Some(target) = &mut self.target {
-            target.failover = false;
-        }
         let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+        if self.hands_over() {
+            let accepted = matches!(words[0], b"+CONTINUE" | b"+FULLRESYNC");
+            self.handed_over(now, accepted, out);
+            if !accepted {
+                return;
+            }
+        }
         match words[..] {
             [b"+CONTINUE", ref rest @ ..] if self.may_continue(stream) => {
                 out.push(Effect::Log(Note::notice("Successful partial resynchronization with master.")));

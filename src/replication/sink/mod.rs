@@ -384,11 +384,32 @@ impl Sink {
                     State::Receiving { .. } => Some(format!("I/O error trying to sync with MASTER: {why}")),
                     _ => None,
                 };
+                let answers = matches!(state, State::Handshake { step: Step::Psync, .. });
                 out.extend(line.map(|line| Effect::Log(Note::warning(line))));
-                self.retry(now, out);
+                match answers && self.hands_over() {
+                    true => self.handed_over(now, false, out),
+                    false => self.retry(now, out),
+                }
             }
             _ => {}
         }
+    }
+
+    /// Does the PSYNC ask the master to take over from us?
+    fn hands_over(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| target.failover)
+    }
+
+    /// The answer to that PSYNC.
+    fn handed_over(&mut self, now: Millis, accepted: bool, out: &mut Vec<Effect>) {
+        if let Some(target) = &mut self.target {
+            target.failover = false;
+        }
+        if !accepted {
+            self.leave(now, out);
+            self.state = State::Waiting { at: Millis::NEVER };
+        }
+        out.push(Effect::HandedOver { accepted });
     }
 
     fn start_stream(&mut self, now: Millis, conn: ConnId, stream: &Stream, out: &mut Vec<Effect>) {

@@ -321,6 +321,7 @@ impl Play {
                 SinkEffect::Stream { from, .. } => format!("stream from {from}"),
                 SinkEffect::HistoryChanged => "history changed".to_owned(),
                 SinkEffect::DropReplicas { why } => format!("drop replicas: {why:?}"),
+                SinkEffect::HandedOver { accepted } => format!("handed over: {accepted}"),
                 SinkEffect::Rewind { id, to } => format!("rewind to {id}:{to}"),
                 SinkEffect::Log(said) => note(&said),
             };

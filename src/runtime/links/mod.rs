@@ -26,7 +26,7 @@ use crate::store::LogReader;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub use upstream::{adopt_copy, tick};
+pub use upstream::{adopt_copy, pause_changed, tick};
 
 /// The runtime's side of all links.
 #[derive(Default)]
@@ -141,6 +141,9 @@ fn source_effect(world: &Rc<World>, effect: source::Effect) {
         Effect::FetchTail { host, port } => tail::step(world, TailEvent::Found { host: &host, port }),
         Effect::Ping => {
             let mut server = world.server.borrow_mut();
+            if server.failover.is_some() {
+                return; // the stream rests: its end is what the target has
+            }
             let Server { feed, stream, .. } = &mut *server;
             feed.plain(stream, [&b"PING"[..]].into_iter());
             feed.close_unit(stream);
@@ -165,6 +168,12 @@ fn sink_effect(world: &Rc<World>, effect: sink::Effect) {
         Effect::DropReplicas { why } => {
             let mut server = world.server.borrow_mut();
             step_source(&mut server, source::Event::DropAll { why });
+        }
+        Effect::HandedOver { accepted } => {
+            let mut server = world.server.borrow_mut();
+            world.tick(&mut server);
+            server.failover_answered(accepted);
+            world.turn.notify_one();
         }
         Effect::Rewind { .. } => {
             let mut server = world.server.borrow_mut();

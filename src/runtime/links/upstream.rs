@@ -23,6 +23,9 @@ use tokio::sync::Notify;
 /// How often a link whose log is at fault looks whether that is mended.
 const FAULT_LOOK: Duration = Duration::from_millis(100);
 
+/// How much of the stream is read while a pause keeps it from being applied; the master waits then.
+const PAUSED_BYTES_MAX: usize = 16 << 20;
+
 /// What one connection to a master is.
 pub struct Upstream {
     conn: ConnId,
@@ -114,13 +117,24 @@ fn tell(world: &Rc<World>, event: Event<'_>) {
 /// Reads until the connection is over.
 async fn read(world: &Rc<World>, conn: ConnId, stream: &TcpStream, bell: &Notify, over: &std::cell::Cell<bool>) {
     let mut kept: Vec<u8> = Vec::new();
+    // How many of them the core was told of, while a pause kept them from being used.
+    let mut told = 0;
     let mut buffer = vec![0; 64 * 1024];
     loop {
         if over.get() {
             return;
         }
-        if !kept.is_empty() {
-            let used = take(world, conn, &kept);
+        let rests = {
+            let server = world.server.borrow();
+            server.is_paused() && server.sink.expects(conn) == Expect::Stream
+        };
+        if rests && told < kept.len() {
+            let bytes = (kept.len() - std::mem::replace(&mut told, kept.len())) as u64;
+            tell(world, Event::Bytes { conn, bytes });
+        }
+        if !kept.is_empty() && !rests {
+            let used = take(world, conn, &kept, told);
+            told = told.saturating_sub(used);
             kept.drain(..used);
             if used > 0 {
                 tokio::task::yield_now().await;
@@ -133,7 +147,8 @@ async fn read(world: &Rc<World>, conn: ConnId, stream: &TcpStream, bell: &Notify
             let server = world.server.borrow();
             let expects = server.sink.expects(conn);
             let at_fault = server.fault.is_some() && expects == Expect::Stream;
-            (at_fault || expects == Expect::Nothing, at_fault)
+            let full = rests && kept.len() >= PAUSED_BYTES_MAX;
+            (at_fault || full || expects == Expect::Nothing, at_fault)
         };
         tokio::select! {
             () = bell.notified() => continue,
@@ -167,8 +182,8 @@ fn forget_reader(world: &Rc<World>) {
     }
 }
 
-/// Uses as much of `bytes` as can be used now; how much that is.
-fn take(world: &Rc<World>, conn: ConnId, bytes: &[u8]) -> usize {
+/// Uses as much of `bytes` as can be used now; how much that is. The core was told of the first `told`.
+fn take(world: &Rc<World>, conn: ConnId, bytes: &[u8], told: usize) -> usize {
     let expects = world.server.borrow().sink.expects(conn);
     match expects {
         Expect::Nothing => 0,
@@ -180,13 +195,13 @@ fn take(world: &Rc<World>, conn: ConnId, bytes: &[u8]) -> usize {
         }
         Expect::Copy => take_copy(world, conn, bytes),
         Expect::Stream => {
-            take_stream(world, conn, bytes);
+            take_stream(world, conn, bytes, told);
             bytes.len()
         }
     }
 }
 
-fn take_stream(world: &Rc<World>, conn: ConnId, bytes: &[u8]) {
+fn take_stream(world: &Rc<World>, conn: ConnId, bytes: &[u8], told: usize) {
     let result = {
         let mut links = world.links.borrow_mut();
         let Some(upstream) = &mut links.upstream else { return };
@@ -194,7 +209,7 @@ fn take_stream(world: &Rc<World>, conn: ConnId, bytes: &[u8]) {
         world.tick(&mut server);
         let reader = upstream.reader.get_or_insert_with(|| reader(&mut server));
         let result = reader.input(&mut server, bytes, &mut world.args.borrow_mut());
-        step_sink(&mut server, Event::Bytes { conn, bytes: bytes.len() as u64 });
+        step_sink(&mut server, Event::Bytes { conn, bytes: bytes.len().saturating_sub(told) as u64 });
         if std::mem::take(&mut server.getack) {
             step_sink(&mut server, Event::GetAck { conn });
         }
@@ -252,6 +267,13 @@ impl Upstream {
         if let Some(reader) = self.reader {
             server.disconnect(reader.slot());
         }
+    }
+}
+
+/// A pause has begun or ended: the reader looks again.
+pub fn pause_changed(world: &Rc<World>) {
+    if let Some(upstream) = &world.links.borrow().upstream {
+        upstream.bell.notify_one();
     }
 }
 

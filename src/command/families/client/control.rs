@@ -1,8 +1,8 @@
 //! What one client may do to others: KILL, PAUSE, UNPAUSE, UNBLOCK.
 
 use super::choose::{Filter, is_there};
-use crate::base::{Millis, number};
-use crate::command::{Args, Ask, Blocked, Closing, Cx, Outcome, Pause, Refusal, Slot};
+use crate::base::number;
+use crate::command::{Args, Blocked, Closing, Cx, Outcome, PauseBy, Refusal, Slot};
 
 /// CLIENT KILL ip:port, or CLIENT KILL option value \[option value ...\]
 pub fn kill(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -30,28 +30,21 @@ pub fn kill(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// CLIENT PAUSE timeout \[WRITE | ALL\]. A pause under way is only ever made longer and stricter.
 pub fn pause(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let timeout = args.bytes()?;
-    let all = match (args.take("WRITE"), args.take("ALL")) {
-        (true, _) => false,
-        (_, true) => true,
-        _ if args.left() == 0 => true,
-        _ if args.left() == 1 => return Err(Refusal::err("CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(wrong_form(args)),
-    };
-    args.finish().map_err(|_| wrong_form(args))?;
-    let timeout_ms =
-        number::parse_i64(timeout).ok_or_else(|| Refusal::err("timeout is not an integer or out of range"))?;
-    if timeout_ms < 0 {
-        return Err(Refusal::err("timeout is negative"));
+    if args.left() > 2 {
+        return Err(wrong_form(args));
     }
-    let now = cx.server.mono;
-    let until = now + Millis(timeout_ms);
-    let before = cx.server.pause.filter(|pause| pause.until > now);
-    cx.server.pause = Some(Pause {
-        until: before.map_or(until, |before| before.until.max(until)),
-        all: all || before.is_some_and(|before| before.all),
-    });
-    cx.ask(Ask::PauseChanged);
+    let mut mode = *args;
+    mode.skip(1);
+    let all = match mode.left() {
+        0 => true,
+        _ if mode.take("WRITE") => false,
+        _ if mode.take("ALL") => true,
+        _ => return Err(Refusal::err("CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    let span = args.timeout_ms(cx.now)?;
+    let all = all || cx.server.pause_by(PauseBy::Client).is_some_and(|before| before.all);
+    let until = cx.server.mono + span;
+    cx.server.begin_pause(PauseBy::Client, until, all);
     cx.reply().ok();
     Ok(())
 }
@@ -64,8 +57,7 @@ fn wrong_form(args: &Args<'_>) -> Refusal {
 
 /// CLIENT UNPAUSE
 pub fn unpause(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.server.pause = None;
-    cx.ask(Ask::PauseChanged);
+    cx.server.end_pause(PauseBy::Client);
     cx.reply().ok();
     Ok(())
 }

@@ -49,7 +49,7 @@ pub const ROWS: &[Row] = &[
             );
         }
     }),
-    Field("master_failover_state", |_| "no-failover".into()),
+    Field("master_failover_state", |server| server.failover_state().into()),
     Field("master_replid", |server| server.stream.history().id().to_string()),
     Field("master_replid2", |server| server.stream.history().second_id().to_string()),
     Field("master_repl_offset", |server| server.stream.end().to_string()),

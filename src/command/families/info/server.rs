@@ -3,6 +3,7 @@
 use super::Row::{self, Field, Lines, Maybe};
 use super::zero;
 use crate::base::REDIS_VERSION;
+use crate::command::PauseBy;
 
 pub const ROWS: &[Row] = &[
     Field("redis_version", |_| REDIS_VERSION.into()),
@@ -30,7 +31,7 @@ pub const ROWS: &[Row] = &[
     Field("config_file", |server| server.process.config_file.clone()),
     Field("io_threads_active", zero),
     Maybe("shutdown_in_milliseconds", |server| {
-        let pause = server.pause.filter(|_| server.stopping)?;
+        let pause = server.pause_by(PauseBy::Shutdown)?;
         Some(pause.until.since(server.mono).to_string())
     }),
     Lines(|server, lines| {
