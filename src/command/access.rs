@@ -187,12 +187,20 @@ impl Server {
     /// left in the log is for what was executed.
     pub(super) fn expire(&mut self, db: u32, key: Key<'_>, writing: bool) {
         let may = match self.is_replica() {
-            false => writing || (!self.stream.must_own() && self.fault.is_none()),
-            true => writing && !self.config.settings.replica_read_only,
+            _ if !writing => self.may_change_unasked(),
+            false => !self.clients_paused(),
+            true => !self.config.settings.replica_read_only && !self.clients_paused(),
         };
         if may && !self.is_paused() {
+        if may {
             self.expire_now(db, key);
         }
+    }
+
+    /// Whether a request that only reads may change what it finds (a key that is due, a count that is kept): the change
+    /// is an effect of this node's own, and needs room in the log.
+    pub(super) fn may_change_unasked(&self) -> bool {
+        !self.is_replica() && !self.stream.must_own() && self.fault.is_none() && !self.clients_paused()
     }
 
     fn expire_now(&mut self, db: u32, key: Key<'_>) {

@@ -47,6 +47,7 @@ mod refusal;
 pub mod secrets;
 mod server;
 mod slowlog;
+mod sketch;
 pub mod spec;
 mod stats;
 pub mod table;

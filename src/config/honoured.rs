@@ -242,7 +242,7 @@ honoured! {
     /// Bytes of a member up to which a sorted set stays small.
     "zset-max-listpack-value" | "zset-max-ziplist-value" = "64", memory(0, LONG), OPEN => zset_max_listpack_value: u64;
     /// Bytes up to which a HyperLogLog stays sparse.
-    "hll-sparse-max-bytes" = "3000", memory(0, LONG), OPEN | LATER => hll_sparse_max_bytes: u64;
+    "hll-sparse-max-bytes" = "3000", memory(0, LONG), OPEN => hll_sparse_max_bytes: u64;
     /// Bytes of one node of a stream.
     "stream-node-max-bytes" = "4096", memory(0, LONG), OPEN | LATER => stream_node_max_bytes: u64;
     /// Entries of one node of a stream.

@@ -15,6 +15,7 @@ mod expire;
 mod failover;
 mod hash;
 pub mod help;
+mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
@@ -49,6 +50,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     lcs::ROWS,
     bitmap::ROWS,
     bitfield::ROWS,
+    hyperloglog::ROWS,
     counter::ROWS,
     hash::ROWS,
     list::ROWS,
