@@ -188,10 +188,9 @@ impl Server {
     pub(super) fn expire(&mut self, db: u32, key: Key<'_>, writing: bool) {
         let may = match self.is_replica() {
             _ if !writing => self.may_change_unasked(),
-            false => !self.clients_paused(),
-            true => !self.config.settings.replica_read_only && !self.clients_paused(),
+            false => !self.is_paused(),
+            true => !self.config.settings.replica_read_only && !self.is_paused(),
         };
-        if may && !self.is_paused() {
         if may {
             self.expire_now(db, key);
         }
@@ -200,7 +199,7 @@ impl Server {
     /// Whether a request that only reads may change what it finds (a key that is due, a count that is kept): the change
     /// is an effect of this node's own, and needs room in the log.
     pub(super) fn may_change_unasked(&self) -> bool {
-        !self.is_replica() && !self.stream.must_own() && self.fault.is_none() && !self.clients_paused()
+        !self.is_replica() && !self.stream.must_own() && self.fault.is_none() && !self.is_paused()
     }
 
     fn expire_now(&mut self, db: u32, key: Key<'_>) {
