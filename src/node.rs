@@ -4,7 +4,8 @@
 //! checkpoint and the log, then the loop. Clients are accepted from the moment on that the state is whole.
 
 use crate::base::{ReplId, RunId};
-use crate::command::{Kind, Origin, Parts, Save, Server};
+use crate::command::acl::Acl;
+use crate::command::{Kind, Names, Origin, Parts, Save, Server};
 use crate::config::{Config, Role, ShutdownFlags};
 use crate::keyspace::Keyspace;
 use crate::runtime::listener::UnixDoor;
@@ -26,6 +27,14 @@ pub fn run(args: &[String]) -> i32 {
 
 fn start(config: Config) -> Result<i32, String> {
     let settings = &config.settings;
+    let access = Names::of(&config.rename_commands).and_then(|names| Ok((names, Acl::of(&config)?)));
+    let (names, mut acl) = match access {
+        Ok(access) => access,
+        Err(error) => {
+            eprintln!("{error}");
+            return Ok(1);
+        }
+    };
     if settings.daemonize {
         daemonize()?;
     }
@@ -45,18 +54,27 @@ fn start(config: Config) -> Result<i32, String> {
     if settings.port == 0 && settings.unixsocket.is_empty() {
         return Err("Configured to not listen anywhere, exiting.".into());
     }
+    acl.read_file(&config)?;
     let listeners = if settings.port == 0 { Vec::new() } else { launch::listen(settings)? };
     let unix = UnixDoor::open(settings)?;
     let _pid_file = launch::show(&config, "regent node", "/var/run/redis.pid");
-    launch::block_on(serve(config, listeners, unix))
+    launch::block_on(serve(config, names, acl, listeners, unix))
 }
 
-async fn serve(config: Config, listeners: Vec<std::net::TcpListener>, unix: Option<UnixDoor>) -> Result<i32, String> {
+async fn serve(
+    config: Config,
+    names: Names,
+    acl: Acl,
+    listeners: Vec<std::net::TcpListener>,
+    unix: Option<UnixDoor>,
+) -> Result<i32, String> {
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
     tracing::info!("Server initialized");
     let bells = Bells::default();
     let startup = gauges::allocated();
     let (mut server, disk) = recover(config, &bells)?;
+    (server.names, server.acl) = (names, acl);
+    server.secret = runtime::random_seed();
     gauges::start(&mut server, startup);
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });

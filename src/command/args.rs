@@ -27,6 +27,11 @@ impl<'a> Args<'a> {
         self.words.is_empty()
     }
 
+    /// The request that begins at this word.
+    pub fn from(&self, index: usize) -> Args<'a> {
+        Args::new(self.words.skip(index))
+    }
+
     /// Word `index`, the command's name being 0. Panics beyond the end: handlers ask within their checked arity.
     pub fn at(&self, index: usize) -> &'a [u8] {
         self.words.get(index).expect("within the arity that the gate has checked")

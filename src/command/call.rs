@@ -5,7 +5,6 @@ use super::client::{Replies, Slot};
 use super::gate;
 use super::spec::{Group, Spec};
 use super::stats::SpecKey;
-use super::table;
 use super::{Cx, Origin, Refusal, Server};
 use crate::resp::Writer;
 
@@ -13,7 +12,7 @@ impl Server {
     /// Executes or queues one request of a client and leaves the reply in its buffer. `args` starts with the name.
     pub fn request(&mut self, slot: Slot, mut args: Args<'_>) {
         let Some(client) = self.clients.get_mut(slot) else { return };
-        let spec = table::find(client.last, &mut args);
+        let spec = self.names.find(client.last, &mut args);
         let (db, proto) = (client.db, client.proto);
         let out = std::mem::take(&mut client.out);
         client.commands += 1;
@@ -30,7 +29,7 @@ impl Server {
     pub fn apply(&mut self, slot: Slot, mut args: Args<'_>, origin: Origin) -> Result<(), String> {
         let client = self.clients.get_mut(slot).expect("the stream's own client");
         let (db, proto) = (client.db, client.proto);
-        let spec = table::find(client.last, &mut args).map_err(|refusal| refusal.text().into_owned())?;
+        let spec = self.names.find_in_stream(client.last, &mut args).map_err(|refusal| refusal.text().into_owned())?;
         let out = std::mem::take(&mut client.out);
         let mut cx = Cx::new(self, slot, db, proto, out, origin);
         let result = cx.apply(spec, &mut args);

@@ -1,5 +1,6 @@
 //! What the node knows of one connection: data only, no socket.
 
+use super::acl::{DEFAULT, UserId};
 use super::args::OwnedArgs;
 use super::pubsub::Sort;
 use super::spec::Spec;
@@ -28,6 +29,9 @@ pub struct Client {
     pub db: u32,
     pub proto: Proto,
     pub authenticated: bool,
+    /// Who it is, and whether that user may do everything.
+    pub user: UserId,
+    pub may_all: bool,
     /// Monotonic clock: when it connected, when it last asked for something.
     pub since: Millis,
     pub active: Millis,
@@ -140,6 +144,8 @@ impl Client {
             db: 0,
             proto: Proto::Resp2,
             authenticated: false,
+            user: DEFAULT,
+            may_all: true,
             since: now,
             active: now,
             out: Vec::new(),

@@ -20,7 +20,7 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={qbuf} \
          qbuf-free={qbuf_free} argv-mem=0 multi-mem={multi_mem} rbs={omem} rbp={omem} obl={} oll=0 omem=0 \
-         tot-mem={total} events={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         tot-mem={total} events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.laddr,
@@ -36,6 +36,10 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
         queued.map_or(-1, |queue| queue.len() as i64),
         client.out.len(),
         if client.kind == Kind::Stream { "" } else { "r" },
+        match client.kind {
+            Kind::Stream => "(superuser)".into(),
+            _ => text(server.acl.user(client.user).name()),
+        },
         if client.proto == Proto::Resp3 { 3 } else { 2 },
         text(&client.lib_name),
         text(&client.lib_ver),

@@ -108,12 +108,23 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Feeds the request as it came.
+    /// The words of the request, the first being the command's own name: what may be fed.
+    pub fn words<'w>(&self, args: &Args<'w>) -> Vec<&'w [u8]> {
+        let own = self.spec.parent.unwrap_or(self.spec.name).as_bytes();
+        let name = if self.server.names.are_own() { args.at(0) } else { own };
+        std::iter::once(name).chain(args.all().skip(1)).collect()
+    }
+
+    /// Feeds the request as it came, under the command's own name.
     pub fn feed_request(&mut self, args: &Args<'_>) {
-        if self.feeds() {
-            let Server { feed, stream, fresh, .. } = &mut *self.server;
-            feed.command(stream, *fresh, self.db, args.all());
+        if !self.feeds() {
+            return;
         }
+        if !self.server.names.are_own() {
+            return self.feed(&self.words(args));
+        }
+        let Server { feed, stream, fresh, .. } = &mut *self.server;
+        feed.command(stream, *fresh, self.db, args.all());
     }
 
     /// Ends the unit early, for effects that have nothing to do with each other (each expired key that SCAN meets): they

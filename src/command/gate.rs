@@ -1,4 +1,4 @@
-//! The one gate before any handler, in the order of Redis: arity, authentication, state of the disk, number of good
+//! The one gate before any handler, in the order of Redis: arity, authentication, the user's rules, state of the disk, number of good
 //! replicas, role, subscription mode, stale link, loading. A handler may rely on all of it.
 
 use super::args::Args;
@@ -6,7 +6,7 @@ use super::client::Kind;
 use super::spec::{
     ALLOW_BUSY, BLOCKING, DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, READONLY, STALE, Spec, WRITE,
 };
-use super::{Cx, Loading, Refusal};
+use super::{Context, Cx, Loading, Refusal};
 use crate::resp::Proto;
 
 /// Refuses what may not run now.
@@ -23,6 +23,13 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     if client.multi.is_some() && flags.has(NO_MULTI) {
         return Err(Refusal::err("Command not allowed inside a transaction"));
     }
+    if !client.may_all {
+        let context = if client.multi.is_some() { Context::Multi } else { Context::Toplevel };
+        let permitted = cx.server.permit(cx.slot, spec, args, context);
+        permitted.map_err(|denied| cx.server.refusal(cx.slot, spec, denied))?;
+    }
+    let server = &*cx.server;
+    let client = &server.clients[cx.slot];
     let writes = flags.has(WRITE) || (spec.name == "exec" && queued(cx, |spec| spec.flags.has(WRITE)));
     let is_replica = server.is_replica();
     if (writes || spec.name == "ping")

@@ -5,7 +5,7 @@
 //! [`Server::wall`] and [`Server::mono`] by the runtime, and whatever needs the world outside is an [`Ask`].
 //!
 //! ```text
-//! bytes --session--> Args --table::find--> Spec --gate::check--> handler(Cx, Args)
+//! bytes --session--> Args --Names::find--> Spec --gate::check--> handler(Cx, Args)
 //!                                                                  |        |        |
 //!                                                              keyspace   reply   Feed --turn--> log, replicas
 //!                                                                                 Server::asks --turn--> runtime
@@ -25,6 +25,7 @@
 //! Tests: `cargo test --lib command::`, `cargo test --test scripts`.
 
 mod access;
+pub mod acl;
 mod args;
 mod ask;
 mod awaited;
@@ -39,7 +40,9 @@ pub mod families;
 pub mod feed;
 mod gate;
 mod history;
+mod keys_in;
 pub mod latency;
+mod names;
 mod observers;
 mod pause;
 mod pubsub;
@@ -55,6 +58,7 @@ pub mod transfer;
 mod views;
 
 pub use access::Trash;
+pub use acl::{Context, Denied, Reason};
 pub use args::{Args, OwnedArgs};
 pub use ask::{Ask, Save};
 pub use awaited::Awaited;
@@ -64,6 +68,7 @@ pub use cx::{Cx, Origin};
 pub use events::Class;
 pub use failover::{Failover, Order};
 pub use feed::Feed;
+pub use names::Names;
 pub use pause::{Pause, PauseBy};
 pub use pubsub::{PubSub, Sort};
 pub use refusal::Refusal;

@@ -1,11 +1,12 @@
 //! The node's whole state, without IO: what commands read and change.
 
+use super::acl::Acl;
 use super::client::{Blocked, Client, Closing, Kind, Slot};
 use super::latency::Latency;
 use super::pause::{Pause, Pauses};
 use super::slowlog::SlowLog;
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
-use super::{Ask, Awaited, Failover, Feed, PubSub, Stats};
+use super::{Ask, Awaited, Failover, Feed, Names, PubSub, Stats};
 use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -28,6 +29,10 @@ pub struct Server {
     /// A random id, to be taken for the next history; the runtime puts a new one here when it is used.
     pub fresh: ReplId,
     pub clients: Slab<Client>,
+    /// What commands are called.
+    pub names: Names,
+    /// Users, and what was denied to them.
+    pub acl: Acl,
     pub pubsub: PubSub,
     pub stats: Stats,
     pub slowlog: SlowLog,
@@ -82,6 +87,10 @@ pub struct Server {
     pub active_expire: bool,
     /// What the runtime is to drop on another thread.
     pub garbage: Vec<super::Trash>,
+    /// What passwords are made of (ACL GENPASS): luck that the runtime leaves at the start, and is told to nobody.
+    pub secret: [u64; 4],
+    /// Passwords made of it.
+    pub(super) passwords_made: u64,
     /// Luck that decides nothing of weight (RANDOMKEY).
     pub(super) dice: Dice,
     pub next_client_id: u64,
@@ -128,6 +137,7 @@ impl Server {
         let source = Source::new(SourceConfig::default(), mono);
         let sink = Sink::new(SinkConfig::default());
         let process = ProcessView::of(&config);
+        let acl = Acl::new(&config.settings.requirepass);
         Server {
             config,
             keyspace,
@@ -138,6 +148,8 @@ impl Server {
             feed: Feed::default(),
             fresh,
             clients: Slab::new(),
+            names: Names::default(),
+            acl,
             pubsub: PubSub::default(),
             stats: Stats::default(),
             slowlog: SlowLog::default(),
@@ -170,6 +182,8 @@ impl Server {
             in_exec: false,
             active_expire: true,
             garbage: Vec::new(),
+            secret: [0; 4],
+            passwords_made: 0,
             dice: Dice(run_id.bytes().iter().fold(0, |state, &byte| state.rotate_left(9) ^ u64::from(byte))),
             next_client_id: 1,
             watched: HashMap::default(),
@@ -182,6 +196,7 @@ impl Server {
         self.next_client_id += 1;
         let mut client = Client::new(id, kind, addr, laddr, fd, self.mono);
         client.authenticated = kind == Kind::Stream || !self.needs_password();
+        client.may_all = kind == Kind::Stream || self.acl.user(client.user).may_all();
         self.clients.insert(client)
     }
 
@@ -221,11 +236,6 @@ impl Server {
             self.touch(slot);
         }
         blocked
-    }
-
-    /// Whether clients must authenticate.
-    pub fn needs_password(&self) -> bool {
-        !self.config.settings.requirepass.is_empty()
     }
 
     /// Whether it follows a master.

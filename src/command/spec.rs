@@ -252,6 +252,20 @@ categories! {
 }
 
 impl Categories {
+    /// Every category.
+    pub const ALL: Categories = Categories(u32::MAX);
+
+    /// Whether one of `other` is among these.
+    pub const fn has(self, other: Categories) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The category of this name (without `@`), in any case.
+    pub fn named(name: &[u8]) -> Option<Categories> {
+        let is = |known: &&(Categories, &str)| known.1.as_bytes().eq_ignore_ascii_case(name);
+        Self::NAMES.iter().find(is).map(|(category, _)| *category)
+    }
+
     pub const fn or(self, other: Categories) -> Categories {
         Categories(self.0 | other.0)
     }
@@ -268,6 +282,36 @@ pub struct KeySpec {
     /// Flag names as COMMAND INFO prints them: `RO`, `RW`, `OW`, `RM`, `access`, `update`, `insert`, `delete`.
     pub flags: &'static [&'static str],
     pub place: Place,
+}
+
+/// What is done with a key, as far as permissions tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access(u8);
+
+impl Access {
+    pub const READ: Access = Access(1);
+    pub const WRITE: Access = Access(2);
+    pub const ALL: Access = Access(3);
+
+    /// What flags of a key specification take. A key whose value is neither read nor changed (EXISTS) takes nothing but
+    /// to be among the allowed ones.
+    pub fn of(flags: &[&str]) -> Access {
+        let bits = flags.iter().map(|flag| match *flag {
+            "access" => 1,
+            "insert" | "delete" | "update" => 2,
+            _ => 0,
+        });
+        Access(bits.fold(0, |all, bit| all | bit))
+    }
+
+    /// Whether `other` is a part of this.
+    pub const fn has(self, other: Access) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub const fn or(self, other: Access) -> Access {
+        Access(self.0 | other.0)
+    }
 }
 
 /// Where keys are found.

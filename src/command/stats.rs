@@ -54,6 +54,10 @@ pub struct Stats {
     pub sync_copies_received: u64,
     /// AUTH and HELLO AUTH with a wrong password (`acl_access_denied_auth`).
     pub auth_denied: u64,
+    /// Requests that a user's rules forbid (`acl_access_denied_*`).
+    pub commands_denied: u64,
+    pub keys_denied: u64,
+    pub channels_denied: u64,
     pub expired_keys: u64,
     pub expired_time_cap_reached: u64,
     pub evicted_keys: u64,

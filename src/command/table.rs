@@ -2,6 +2,7 @@
 
 use super::args::Args;
 use super::spec::Spec;
+use super::stats::SpecKey;
 use super::{Refusal, families};
 use ahash::RandomState;
 use hashbrown::HashMap;
@@ -18,6 +19,30 @@ pub fn all() -> impl Iterator<Item = &'static Spec> {
     families::FAMILIES.iter().copied().flatten()
 }
 
+/// All commands, each with its subcommands behind it.
+pub fn with_subs() -> impl Iterator<Item = &'static Spec> {
+    all().flat_map(|spec| std::iter::once(spec).chain(spec.subs))
+}
+
+static NUMBERS: LazyLock<HashMap<SpecKey, usize, RandomState>> =
+    LazyLock::new(|| with_subs().enumerate().map(|(number, spec)| (SpecKey(spec), number)).collect());
+
+/// A command's or subcommand's place in [`with_subs`].
+pub fn number(spec: &'static Spec) -> usize {
+    NUMBERS[&SpecKey(spec)]
+}
+
+/// A command, or a subcommand as `container|sub`.
+pub fn by_full_name(name: &[u8]) -> Option<&'static Spec> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return by_name(name) };
+    sub(by_name(&name[..bar])?, &name[bar + 1..])
+}
+
+/// The subcommand of a container.
+pub fn sub(container: &'static Spec, name: &[u8]) -> Option<&'static Spec> {
+    container.subs.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
 /// The command of this name, whatever its case.
 pub fn by_name(name: &[u8]) -> Option<&'static Spec> {
     let mut lower = [0; NAME_BYTES_MAX];
@@ -27,28 +52,27 @@ pub fn by_name(name: &[u8]) -> Option<&'static Spec> {
     BY_NAME.get(&*lower).copied()
 }
 
-/// A command, or a subcommand as `container|sub`.
-pub fn by_full_name(name: &[u8]) -> Option<&'static Spec> {
-    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return by_name(name) };
-    let sub = &name[bar + 1..];
-    by_name(&name[..bar])?.subs.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(sub))
-}
-
-/// The row for a request, a container's subcommand included, and leaves `args` in front of the first argument.
-/// `guess` is what this client asked last: the same name again needs no look-up.
-pub fn find(guess: Option<&'static Spec>, args: &mut Args<'_>) -> Result<&'static Spec, Refusal> {
+/// As [`Names::find`](super::Names::find), by the commands' own names.
+#[inline]
+pub(super) fn find(guess: Option<&'static Spec>, args: &mut Args<'_>) -> Result<&'static Spec, Refusal> {
     let name = args.at(0);
     let guessed = guess.filter(|spec| spec.parent.is_none() && spec.name.as_bytes().eq_ignore_ascii_case(name));
-    let Some(spec) = guessed.or_else(|| by_name(name)) else { return Err(unknown(args)) };
+    found(guessed.or_else(|| by_name(name)), args)
+}
+
+/// From a command to the row for a request.
+#[inline]
+pub(super) fn found(spec: Option<&'static Spec>, args: &mut Args<'_>) -> Result<&'static Spec, Refusal> {
+    let Some(spec) = spec else { return Err(unknown(args)) };
     if spec.subs.is_empty() || args.len() < 2 {
         return Ok(spec);
     }
-    let sub = args.at(1);
+    let word = args.at(1);
     args.skip(1);
-    let found = spec.subs.iter().find(|row| row.name.as_bytes().eq_ignore_ascii_case(sub));
-    found.ok_or_else(|| {
-        let sub = String::from_utf8_lossy(&sub[..sub.len().min(128)]).into_owned();
-        Refusal::err(format!("unknown subcommand '{sub}'. Try {} HELP.", spec.name.to_uppercase()))
+    sub(spec, word).ok_or_else(|| {
+        let word = String::from_utf8_lossy(&word[..word.len().min(128)]).into_owned();
+        let container = String::from_utf8_lossy(args.at(0)).to_uppercase();
+        Refusal::err(format!("unknown subcommand '{word}'. Try {container} HELP."))
     })
 }
 
@@ -69,10 +93,6 @@ mod tests {
     use super::*;
     use crate::command::spec::{READONLY, WRITE};
 
-    fn with_subs() -> impl Iterator<Item = &'static Spec> {
-        all().flat_map(|spec| std::iter::once(spec).chain(spec.subs))
-    }
-
     #[test]
     fn names_are_lower_case_unique_and_short() {
         let mut names: Vec<_> = with_subs().map(Spec::full_name).collect();
@@ -82,6 +102,12 @@ mod tests {
         let total = names.len();
         names.dedup();
         assert_eq!(names.len(), total, "a name stands twice");
+    }
+
+    #[test]
+    fn every_row_has_a_bit_in_the_selectors() {
+        assert!(with_subs().all(|spec| number(spec) < crate::command::acl::COMMANDS_MAX));
+        assert_eq!(by_full_name(b"CONFIG|set").map(Spec::full_name).as_deref(), Some("config|set"));
     }
 
     #[test]

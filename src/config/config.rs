@@ -1,5 +1,6 @@
 //! [`Config`]: what a process was told by its command line and files, and what CONFIG SET made of it since.
 
+use super::error::{ConfigError, LineError};
 use super::honoured::Settings;
 use super::sentinel::SentinelSettings;
 use super::table::{self, Directive};
@@ -17,6 +18,27 @@ pub enum Role {
     Sentinel,
 }
 
+/// A line whose meaning is known above this layer, with its place for who finds fault with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Those behind its name.
+    pub words: Vec<String>,
+    pub(super) place: LineError,
+}
+
+impl Statement {
+    /// One that no file has yet.
+    pub fn of(words: Vec<String>) -> Statement {
+        Statement { words, place: LineError::default() }
+    }
+
+    /// What is wrong with it, and what may stand there.
+    pub fn wrong(&self, reason: &str, expected: &str) -> ConfigError {
+        let (reason, expected) = (reason.to_owned(), Some(expected.to_owned()));
+        ConfigError::Line(Box::new(LineError { reason, expected, ..self.place.clone() }))
+    }
+}
+
 /// The whole configuration of a process.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -26,9 +48,9 @@ pub struct Config {
     /// What the `sentinel ...` lines say.
     pub sentinel: SentinelSettings,
     /// `rename-command`: from, to; an empty one takes the command away.
-    pub rename_commands: Vec<(String, String)>,
-    /// The words behind `user`, line by line.
-    pub users: Vec<Vec<String>>,
+    pub rename_commands: Vec<Statement>,
+    /// The words behind `user`, line by line: a name and its rules.
+    pub users: Vec<Statement>,
     /// The words behind `loadmodule`, line by line.
     pub modules: Vec<Vec<String>>,
     pub(super) role: Role,
@@ -89,8 +111,7 @@ impl Config {
     pub fn later_in_use(&self) -> Vec<&'static str> {
         let later = |name: &&str| table::find(name.as_bytes()).is_some_and(|(_, directive)| directive.is_later());
         let mut names: Vec<_> = self.named.iter().copied().filter(later).collect();
-        names.extend((!self.users.is_empty()).then_some("user"));
-        names.extend((self.role == Role::Node && !self.rename_commands.is_empty()).then_some("rename-command"));
+        names.extend((self.role == Role::Sentinel && !self.users.is_empty()).then_some("user"));
         names
     }
 

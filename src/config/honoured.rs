@@ -79,9 +79,11 @@ honoured! {
     /// Who may use MODULE.
     "enable-module-command" = "no", choice(Protected::NAMES), FIXED | LATER => enable_module_command: Protected;
     /// Channels that a new user may use.
-    "acl-pubsub-default" = "resetchannels", choice(AclPubsubDefault::NAMES), OPEN | BOTH | LATER => acl_pubsub_default: AclPubsubDefault;
+    "acl-pubsub-default" = "resetchannels", choice(AclPubsubDefault::NAMES), OPEN | BOTH => acl_pubsub_default: AclPubsubDefault;
     /// Entries that ACL LOG keeps.
-    "acllog-max-len" = "128", int(0, LONG), OPEN | BOTH | LATER => acllog_max_len: i64;
+    "acllog-max-len" = "128", int(0, LONG), OPEN | BOTH => acllog_max_len: i64;
+    /// File of users, in the place of `user` lines.
+    "aclfile" = "", text(), FIXED => aclfile: String;
 
     // -- the store
     /// Keep the replication history in a durable log; `yes` here, where Redis has `no`. Without it a crash loses what

@@ -93,8 +93,6 @@ kept! {
     "lua-enable-insecure-api" | "lua-enable-deprecated-api" = "no", yes_no(), OPEN | HIDDEN;
     /// Take in the stream of another server.
     "import-mode" = "no", yes_no(), OPEN;
-    /// File of users.
-    "aclfile" = "", text(), FIXED;
 
     // -- the append-only file and RDB of Redis, whose part the log and the checkpoint have here
     /// Name of the append-only file.

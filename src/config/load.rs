@@ -4,6 +4,7 @@
 //! for each `--name value ...`, and the last mention of a directive counts; so it is done here, which also makes line
 //! numbers in errors the same.
 
+use super::config::Statement;
 use super::error::{ConfigError, LineError, system_word};
 use super::kind::Kind;
 use super::types::Value;
@@ -226,11 +227,11 @@ impl Loader<'_> {
             (name, 2) if table::FORGOTTEN.contains(&name) => Ok(()),
             ("include", 2) => self.include(&words[1], place),
             ("rename-command", 3) => {
-                self.config.rename_commands.push((words[1].clone(), words[2].clone()));
+                self.config.rename_commands.push(Statement { words: words[1..].to_vec(), place });
                 Ok(())
             }
             ("user", 2..) => {
-                self.config.users.push(words[1..].to_vec());
+                self.config.users.push(Statement { words: words[1..].to_vec(), place });
                 Ok(())
             }
             ("loadmodule", 2..) => {

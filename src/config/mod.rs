@@ -38,6 +38,7 @@
 //! Tests: `cargo test --lib config::`.
 #![allow(clippy::module_inception)]
 
+mod aclfile;
 mod config;
 mod document;
 mod error;
@@ -56,7 +57,7 @@ mod tests;
 mod title;
 mod types;
 
-pub use config::{Config, Role};
+pub use config::{Config, Role, Statement};
 pub use error::{ConfigError, LineError};
 pub use honoured::Settings;
 pub use kind::{Form, Kind, bytes_with_unit};

@@ -5,6 +5,7 @@
 //! The new text becomes the file by a rename, so that a crash leaves the old one or the new one
 //! (<https://redis.io/docs/latest/commands/config-rewrite/>).
 
+use super::config::Statement;
 use super::document::{Document, Wanted};
 use super::error::system_word;
 use super::kind::Form;
@@ -68,6 +69,15 @@ impl Config {
             let value = over.map_or_else(|| self.value(directive), |(_, value)| value.clone());
             self.put(&mut document, directive, &value);
         }
+        if self.role == Role::Node {
+            let line = |user: &Statement| Wanted {
+                words: std::iter::once("user".to_owned()).chain(user.words.iter().cloned()).collect(),
+                key: 2,
+                force: true,
+                quoted: false,
+            };
+            document.put(document.lines_of(&["user"]), self.users.iter().map(line).collect());
+        }
         if self.role == Role::Sentinel {
             statements::rewrite(&self.sentinel, &mut document);
         }
@@ -108,16 +118,16 @@ impl Config {
     }
 }
 
-fn failed<'a>(step: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> RewriteError + 'a {
+pub(super) fn failed<'a>(step: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> RewriteError + 'a {
     move |error| RewriteError::Io { step, path: path.to_owned(), why: system_word(&error) }
 }
 
 /// How a file takes another one's name: `fs::rename`, or a test's double.
-type Rename<'a> = &'a dyn Fn(&Path, &Path) -> io::Result<()>;
+pub(super) type Rename<'a> = &'a dyn Fn(&Path, &Path) -> io::Result<()>;
 
 /// Makes `text` the content of a file: by writing a new one and renaming it, or in place where the system forbids that
 /// (a file that is a mount point of its own, as in containers, or a directory that is read-only).
-fn replace_file(path: &Path, text: &[u8], rename: Rename<'_>) -> Result<(), RewriteError> {
+pub(super) fn replace_file(path: &Path, text: &[u8], rename: Rename<'_>) -> Result<(), RewriteError> {
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned()); // a link stays a link
     let mut mode = 0o644;
     match OpenOptions::new().append(true).open(path) {

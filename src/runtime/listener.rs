@@ -2,6 +2,7 @@
 
 use super::socket::Socket;
 use super::world::World;
+use crate::command::acl::DEFAULT;
 use crate::config::Settings;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Socket2, TcpKeepalive, Type};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -206,7 +207,7 @@ fn enter(world: &Rc<World>, stream: Socket, addr: String, laddr: String, near: b
     let refusal = {
         let mut server = world.server.borrow_mut();
         let settings = &server.config.settings;
-        let open = !settings.protected_mode || !settings.requirepass.is_empty() || near;
+        let open = !settings.protected_mode || !server.acl.user(DEFAULT).takes_any_password() || near;
         let full = server.clients.len() as i64 >= settings.maxclients;
         // As in Redis: the limit is looked at first.
         let refusal = match (full, open) {

@@ -51,7 +51,7 @@ pub fn random_id<T>(from: impl FnOnce([u8; 20]) -> T) -> T {
     from(bytes)
 }
 
-/// A random seed of the keyspace's hash.
+/// A random seed: of the keyspace's hash, of passwords to be made.
 pub fn random_seed() -> [u64; 4] {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system has random numbers");

@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test uses its share")]
 
 use regent::base::{Millis, Offset, ReplId, RunId};
-use regent::command::{Kind, Origin, Parts, Server, Slot, feed};
+use regent::command::acl::Acl;
+use regent::command::{Kind, Names, Origin, Parts, Server, Slot, feed};
 use regent::config::{Config, Role};
 use regent::keyspace::Keyspace;
 use regent::replication::{History, Stream, sink};
@@ -36,7 +37,11 @@ impl Node {
             mono: Millis(0),
             ticks: || 0,
         });
-        Node { server, args: Args::default() }
+        let mut node = Node { server, args: Args::default() };
+        let config = &node.server.config;
+        let names = Names::of(&config.rename_commands).expect("commands that there are");
+        (node.server.acl, node.server.names) = (Acl::of(config).expect("good users"), names);
+        node
     }
 
     pub fn connect(&mut self) -> Slot {

@@ -161,10 +161,17 @@ impl Judge {
         self.connection(connection).hear()
     }
 
-    /// Empty databases, no connections, and nothing expires but what is asked for.
+    /// Empty databases, no connections, no users but the default one, and nothing expires but what is asked for.
     pub fn clear(&mut self) {
         self.connections.clear();
-        for request in [&["FLUSHALL"][..], &["DEBUG", "SET-ACTIVE-EXPIRE", "0"]] {
+        self.send(1, &["ACL", "USERS"]);
+        let users = self.hear(1);
+        let names = users.items().unwrap_or_default().iter().filter_map(Frame::text).map(String::from_utf8_lossy);
+        for name in names.filter(|name| name != "default") {
+            self.send(1, &["ACL", "DELUSER", &name]);
+            assert_eq!(self.hear(1), Frame::Int(1));
+        }
+        for request in [&["FLUSHALL"][..], &["DEBUG", "SET-ACTIVE-EXPIRE", "0"], &["ACL", "LOG", "RESET"]] {
             self.send(1, request);
             assert!(self.hear(1).is_ok());
         }

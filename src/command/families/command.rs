@@ -1,9 +1,10 @@
-//! COMMAND: the table of commands, told to clients. Everything here is a loop over [`table::all`].
+//! COMMAND: the table of commands, told to clients. Everything here is a loop over the table.
 
 use super::help::help;
 use crate::base::glob;
+use crate::command::keys_in::{keys_in, requested};
 use crate::command::spec::{Categories, Flags, Group, KeySpec, LOADING, Place, STALE, Spec, spec};
-use crate::command::{Args, Cx, Outcome, Refusal, table};
+use crate::command::{Args, Cx, Outcome, Refusal};
 use crate::resp::Writer;
 
 const ANY: Flags = LOADING.or(STALE);
@@ -51,15 +52,17 @@ const HELP: &[&str] = &[
 
 /// COMMAND
 fn all(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
+    let all = cx.server.names.all();
     let mut reply = cx.reply();
-    reply.array(table::all().count());
-    table::all().for_each(|spec| describe(&mut reply, spec));
+    reply.array(all.len());
+    all.into_iter().for_each(|spec| describe(&mut reply, spec));
     Ok(())
 }
 
 /// COMMAND COUNT
 fn count(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.reply().int(table::all().count() as i64);
+    let count = cx.server.names.all().len();
+    cx.reply().int(count as i64);
     Ok(())
 }
 
@@ -68,10 +71,11 @@ fn info(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.left() == 0 {
         return all(cx, args);
     }
-    let mut reply = cx.reply();
+    let names = &cx.server.names;
+    let mut reply = Writer::new(&mut cx.out, cx.proto);
     reply.array(args.left());
     while let Some(name) = args.maybe() {
-        match table::by_full_name(name) {
+        match names.full(name) {
             Some(spec) => describe(&mut reply, spec),
             None => reply.null_array(),
         }
@@ -156,10 +160,10 @@ fn words<'w>(reply: &mut Writer<'_>, words: impl Iterator<Item = &'w str>) {
 fn docs(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let mut found: Vec<&'static Spec> = Vec::new();
     if args.left() == 0 {
-        found.extend(table::all());
+        found.extend(cx.server.names.all());
     }
     while let Some(name) = args.maybe() {
-        found.extend(table::by_full_name(name));
+        found.extend(cx.server.names.full(name));
     }
     let mut reply = cx.reply();
     reply.map(found.len());
@@ -186,13 +190,12 @@ fn document(reply: &mut Writer<'_>, spec: &Spec) {
 /// COMMAND LIST \[FILTERBY MODULE name | ACLCAT category | PATTERN pattern\]. With a filter, subcommands are judged too.
 fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let names: Vec<String> = if args.left() == 0 {
-        table::all().map(Spec::full_name).collect()
+        cx.server.names.all().into_iter().map(Spec::full_name).collect()
     } else {
         if args.left() != 3 || !args.take("FILTERBY") {
             return Err(Refusal::Syntax);
         }
         let (kind, wanted) = (args.bytes()?.to_ascii_lowercase(), args.bytes()?);
-        let with_subs = || table::all().flat_map(|spec| std::iter::once(spec).chain(spec.subs));
         let fits = |spec: &&Spec| match kind.as_slice() {
             b"aclcat" => spec.all_categories().names().any(|name| name.as_bytes().eq_ignore_ascii_case(wanted)),
             b"pattern" => glob::matches(wanted, spec.full_name().as_bytes(), true),
@@ -201,7 +204,8 @@ fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         if !matches!(kind.as_slice(), b"aclcat" | b"pattern" | b"module") {
             return Err(Refusal::Syntax);
         }
-        with_subs().filter(fits).map(Spec::full_name).collect()
+        let all = cx.server.names.all().into_iter();
+        all.flat_map(|spec| std::iter::once(spec).chain(spec.subs)).filter(fits).map(Spec::full_name).collect()
     };
     cx.reply().bulks(&names);
     Ok(())
@@ -209,7 +213,7 @@ fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// COMMAND GETKEYS command \[argument ...\]
 fn getkeys(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let keys = keys_of(args)?;
+    let keys = keys_of(cx, args)?;
     cx.reply().array(keys.len());
     keys.into_iter().for_each(|(key, _)| cx.reply().bulk(key));
     Ok(())
@@ -217,37 +221,28 @@ fn getkeys(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// COMMAND GETKEYSANDFLAGS command \[argument ...\]
 fn getkeysandflags(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let keys = keys_of(args)?;
+    let keys = keys_of(cx, args)?;
     let mut reply = cx.reply();
     reply.array(keys.len());
-    for (key, keys) in keys {
+    for (key, flags) in keys {
         reply.array(2);
         reply.bulk(key);
-        words(&mut reply, keys.flags.iter().copied());
+        words(&mut reply, flags.iter().copied());
     }
     Ok(())
 }
 
 /// The keys of the request that stands behind the first two words.
-fn keys_of<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static KeySpec)>, Refusal> {
+fn keys_of<'a>(cx: &Cx<'_>, args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static [&'static str])>, Refusal> {
     const BEFORE: usize = 2;
-    let words = args.len() - BEFORE;
-    let container = table::by_name(args.at(BEFORE));
-    let is_sub = |spec: &&'static Spec| words > 1 && spec.name.as_bytes().eq_ignore_ascii_case(args.at(BEFORE + 1));
-    let spec = match container {
-        Some(spec) if !spec.subs.is_empty() => spec.subs.iter().find(is_sub),
-        spec => spec,
-    };
-    let spec = spec.ok_or_else(|| Refusal::err("Invalid command specified"))?;
+    let request = args.from(BEFORE);
+    let spec = requested(&cx.server.names, &request).ok_or_else(|| Refusal::err("Invalid command specified"))?;
     if !spec.keys.iter().any(KeySpec::is_key) {
         return Err(Refusal::err("The command has no key arguments"));
     }
-    if !spec.fits(words) {
+    if !spec.fits(request.len()) {
         return Err(Refusal::err("Invalid number of arguments specified for command"));
     }
-    let places = spec
-        .keys
-        .iter()
-        .flat_map(|keys| keys.indices(words, &|index| args.at(BEFORE + index)).map(move |index| (index, keys)));
-    Ok(places.map(|(index, keys)| (args.at(BEFORE + index), keys)).collect())
+    let keys = keys_in(spec, request.len(), &|index| request.at(index));
+    Ok(keys.into_iter().map(|key| (request.at(key.index), key.flags)).collect())
 }

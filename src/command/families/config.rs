@@ -81,6 +81,9 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if LISTENING.iter().any(|name| change.has(name)) {
         return listen(cx, change);
     }
+    if change.has("requirepass") {
+        cx.server.set_default_password();
+    }
     let names: Vec<&'static str> = change.names().collect();
     if !names.is_empty() {
         cx.ask(Ask::Configured(names));
@@ -105,6 +108,7 @@ fn listen(cx: &mut Cx<'_>, change: Change) -> Outcome {
 
 /// CONFIG REWRITE
 fn rewrite(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.server.put_users_in_config().map_err(Refusal::err)?;
     match cx.server.config.rewrite(&[]) {
         Ok(()) => {
             tracing::info!("CONFIG REWRITE executed with success.");

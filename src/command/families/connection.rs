@@ -1,11 +1,10 @@
 //! The connection itself: PING, ECHO, QUIT, RESET, HELLO, AUTH.
 
 use crate::base::{REDIS_VERSION, number};
+use crate::command::acl::DEFAULT;
 use crate::command::spec::{ALLOW_BUSY, FAST, Flags, Group, LOADING, NO_AUTH, NOSCRIPT, STALE, Spec, spec};
 use crate::command::{Args, Closing, Cx, Kind, Outcome, Refusal, Replies};
 use crate::resp::Proto;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 const BEFORE_AUTH: Flags = NOSCRIPT.or(LOADING).or(STALE).or(FAST).or(NO_AUTH).or(ALLOW_BUSY);
 
@@ -62,14 +61,13 @@ fn reset(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     cx.server.unwatch(slot);
     cx.server.forget_subscriptions(slot);
     cx.server.leave_monitors(slot);
-    let authenticated = !cx.server.needs_password();
+    cx.server.become_default(slot);
     (cx.db, cx.proto) = (0, Proto::Resp2);
     let client = cx.client();
     client.multi = None;
     client.name.clear();
     client.replies = Replies::On;
     (client.no_evict, client.no_touch) = (false, false);
-    client.authenticated = authenticated;
     cx.reply().simple("RESET");
     Ok(())
 }
@@ -99,7 +97,7 @@ fn hello(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(cx, user, password)?;
+        authenticate(cx, args, user, password)?;
     }
     if !cx.client().authenticated && cx.server.needs_password() {
         return Err(Refusal::Text(
@@ -140,7 +138,7 @@ fn auth(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.len() > 3 {
         return Err(Refusal::Syntax);
     }
-    if args.len() == 2 && !cx.server.needs_password() {
+    if args.len() == 2 && cx.server.acl.user(DEFAULT).takes_any_password() {
         return Err(Refusal::err(
             "AUTH <password> called without any password configured for the default user. Are you sure your \
              configuration is correct?",
@@ -151,22 +149,17 @@ fn auth(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         Some(password) => (first, password),
         None => (&b"default"[..], first),
     };
-    authenticate(cx, user, password)?;
+    authenticate(cx, args, user, password)?;
     cx.reply().ok();
     Ok(())
 }
 
-/// The one user there is, `default`, and `requirepass`. Digests are compared, so neither the time nor the length of the
-/// comparison tells anything.
-fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Outcome {
-    let wanted = &cx.server.config.settings.requirepass;
-    let same: bool = Sha256::digest(wanted).ct_eq(&Sha256::digest(password)).into();
-    if user != b"default" || !(same || wanted.is_empty()) {
-        cx.server.stats.auth_denied += 1;
-        return Err(Refusal::Text("WRONGPASS invalid username-password pair or user is disabled.".into()));
+/// The client is that user from now on, or is told that it cannot be.
+fn authenticate(cx: &mut Cx<'_>, args: &Args<'_>, user: &[u8], password: &[u8]) -> Outcome {
+    match cx.server.authenticate(cx.slot, user, password, args.at(0)) {
+        true => Ok(()),
+        false => Err(Refusal::Text("WRONGPASS invalid username-password pair or user is disabled.".into())),
     }
-    cx.client().authenticated = true;
-    Ok(())
 }
 
 /// A client's name (or what it says of its library) is printable and has no blanks.

@@ -117,7 +117,7 @@ fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     match deadline {
         Some(deadline) if !options.absolute => {
             let mut digits = itoa::Buffer::new();
-            let mut words: Vec<&[u8]> = args.all().collect();
+            let mut words = cx.words(args);
             words[2] = digits.format(deadline.0).as_bytes();
             words.push(b"ABSTTL");
             cx.feed(&words);

@@ -507,7 +507,7 @@ pub fn shift(
 /// RPOPLPUSH source destination
 fn rpoplpush(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let (from, to) = (cx.key(args.bytes()?), cx.key(args.bytes()?));
-    let words: Vec<&[u8]> = args.all().collect();
+    let words = cx.words(args);
     if !shift(cx, (from, End::Right), (to, End::Left), &words)? {
         cx.reply().null();
     }
@@ -518,7 +518,7 @@ fn rpoplpush(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 fn lmove(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let (from, to) = (cx.key(args.bytes()?), cx.key(args.bytes()?));
     let (from_end, to_end) = (end_word(args)?, end_word(args)?);
-    let words: Vec<&[u8]> = args.all().collect();
+    let words = cx.words(args);
     if !shift(cx, (from, from_end), (to, to_end), &words)? {
         cx.reply().null();
     }

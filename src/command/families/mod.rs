@@ -2,6 +2,7 @@
 
 use super::spec::{Group, NONE, Spec, spec};
 
+mod acl;
 mod bitfield;
 mod bitmap;
 mod client;
@@ -80,6 +81,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     server::ROWS,
     slowlog::ROWS,
     latency::ROWS,
+    acl::ROWS,
     debug::ROWS,
 ];
 

@@ -1,10 +1,8 @@
 //! Small answers about the node: TIME, and those of subsystems that it does not have.
 
 use super::help::help;
-use crate::command::spec::{ADMIN, Categories, FAST, Flags, Group, LOADING, NONE, NOSCRIPT, STALE, Spec, spec};
+use crate::command::spec::{ADMIN, Categories, FAST, Group, LOADING, NONE, NOSCRIPT, STALE, Spec, spec};
 use crate::command::{Args, Cx, Outcome, Refusal};
-
-const ANY: Flags = NOSCRIPT.or(LOADING).or(STALE);
 
 pub const ROWS: &[Spec] = &[
     spec("time", 1, LOADING.or(STALE).or(FAST), Group::Server, time).doc("2.6.0", "Returns the server time."),
@@ -20,11 +18,6 @@ pub const ROWS: &[Spec] = &[
                 .sub_of("module")
                 .doc("4.0.0", "Returns all loaded modules."),
         ]),
-    spec("acl", -2, NONE, Group::Server, |_, _| Err(Refusal::Syntax))
-        .doc("6.0.0", "A container for Access List Control commands.")
-        .with(&[spec("whoami", 2, ANY, Group::Server, whoami)
-            .sub_of("acl")
-            .doc("6.0.0", "Returns the authenticated username of the current connection.")]),
     spec("cluster", -2, NONE, Group::Server, no_cluster).doc("3.0.0", "A container for Redis Cluster commands."),
     spec("readonly", 1, FAST.or(LOADING).or(STALE), Group::Server, no_cluster)
         .acl(Categories::CONNECTION)
@@ -47,12 +40,6 @@ fn time(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
 /// MODULE LIST
 fn module_list(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     cx.reply().array(0);
-    Ok(())
-}
-
-/// ACL WHOAMI: there is one user.
-fn whoami(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.reply().bulk(b"default");
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use super::list;
 use crate::base::number::parse_f64;
 use crate::command::spec::{
-    Categories, DENYOOM, Flags, Group, KeySpec, MOVABLE_KEYS, READONLY, Spec, WRITE, key, key_behind, keys_made, spec,
+    Access, Categories, DENYOOM, Flags, Group, KeySpec, MOVABLE_KEYS, READONLY, Spec, WRITE, key, key_behind,
+    keys_made, spec,
 };
 use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{EntryRef, Value};
@@ -37,7 +38,8 @@ struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    fn read(args: &mut Args<'a>, may_store: bool) -> Result<Wish<'a>, Refusal> {
+    /// `may_follow`: whether the client may read any key that a pattern leads to.
+    fn read(args: &mut Args<'a>, may_store: bool, may_follow: bool) -> Result<Wish<'a>, Refusal> {
         let mut wish = Wish { descending: false, alpha: false, limit: None, by: None, gets: Vec::new(), store: None };
         while args.left() > 0 {
             if args.take("asc") {
@@ -52,8 +54,14 @@ impl<'a> Wish<'a> {
                 wish.store = args.maybe();
             } else if args.left() > 1 && args.take("by") {
                 wish.by = args.maybe();
+                if !may_follow && wish.by.is_some_and(|pattern| pattern.contains(&b'*')) {
+                    return Err(Refusal::err("BY option of SORT denied due to insufficient ACL permissions."));
+                }
             } else if args.left() > 1 && args.take("get") {
                 wish.gets.extend(args.maybe());
+                if !may_follow {
+                    return Err(Refusal::err("GET option of SORT denied due to insufficient ACL permissions."));
+                }
             } else {
                 return Err(Refusal::Syntax);
             }
@@ -82,7 +90,8 @@ enum Weight {
 /// \[STORE destination\]
 fn sort(cx: &mut Cx<'_>, args: &mut Args<'_>, may_store: bool) -> Outcome {
     let key = args.bytes()?;
-    let mut wish = Wish::read(args, may_store)?;
+    let may_follow = may_read_all(cx, args);
+    let mut wish = Wish::read(args, may_store, may_follow)?;
     let mut unsorted = wish.by.is_some_and(|pattern| !pattern.contains(&b'*'));
     let storing = wish.store.is_some();
     let found = look(cx, key, storing, |entry| match entry.value() {
@@ -131,6 +140,12 @@ fn sort(cx: &mut Cx<'_>, args: &mut Args<'_>, may_store: bool) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Whether the user may use this command with every key there is.
+fn may_read_all(cx: &mut Cx<'_>, args: &Args<'_>) -> bool {
+    let (spec, client) = (cx.spec, &cx.server.clients[cx.slot]);
+    cx.obeys() || client.may_all || cx.server.acl.user(client.user).may_with_every_key(spec, args, Access::READ)
 }
 
 /// Looks a key up; for a result that is stored as a write does, so that what is due goes for all nodes.

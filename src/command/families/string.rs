@@ -8,7 +8,6 @@ use crate::command::spec::{DENYOOM, FAST, Group, READONLY, Spec, WRITE, key, key
 use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{EntryRef, Key, StrRef};
 use crate::resp::Writer;
-use smallvec::SmallVec;
 
 const STORE: crate::command::spec::Flags = WRITE.or(DENYOOM);
 
@@ -191,8 +190,12 @@ fn feed_set_until(cx: &mut Cx<'_>, key: Key<'_>, value: &[u8], deadline: Millis)
 }
 
 fn feed_without_get(cx: &mut Cx<'_>, args: &Args<'_>) {
-    let options = args.all().skip(3).filter(|word| !word.eq_ignore_ascii_case(b"get"));
-    let words: SmallVec<[&[u8]; 8]> = args.all().take(3).chain(options).collect();
+    let mut words = cx.words(args);
+    let mut at = 0;
+    words.retain(|word| {
+        at += 1;
+        at <= 3 || !word.eq_ignore_ascii_case(b"get")
+    });
     cx.feed(&words);
 }
 

@@ -6,7 +6,7 @@
 use crate::command::spec::{
     ALLOW_BUSY, FAST, Flags, Group, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, Spec, keys_from, spec,
 };
-use crate::command::{Args, Cx, Multi, Outcome, Refusal, Watched};
+use crate::command::{Args, Context, Cx, Multi, Outcome, Refusal, Watched};
 
 const ALWAYS: Flags = NOSCRIPT.or(LOADING).or(STALE);
 const QUICK: Flags = ALWAYS.or(FAST).or(ALLOW_BUSY);
@@ -56,8 +56,17 @@ fn exec(cx: &mut Cx<'_>, _args: &mut Args<'_>) -> Outcome {
 
 fn run(cx: &mut Cx<'_>, multi: &Multi) -> Outcome {
     cx.reply().array(multi.queue.len());
+    let slot = cx.slot;
     for (spec, words) in &multi.queue {
-        cx.run(spec, &mut queued(spec, words));
+        let mut args = queued(spec, words);
+        match cx.server.permit(slot, spec, &args, Context::Multi) {
+            Ok(()) => cx.run(spec, &mut args),
+            Err(denied) => {
+                let refusal = Refusal::Text(denied.changed_text().into());
+                cx.server.stats.error(refusal.code());
+                cx.reply().error(&refusal.text());
+            }
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Which clients a CLIENT LIST or CLIENT KILL means.
 
 use crate::base::{Millis, number};
+use crate::command::acl::{Acl, UserId};
 use crate::command::{Args, Client, Closing, Cx, Kind, Outcome, Refusal, Slot, client_line};
 
 /// The TYPE of a client, as these commands name it.
@@ -48,6 +49,7 @@ pub struct Filter<'a> {
     pub kind: Option<Type>,
     pub addr: Option<&'a [u8]>,
     pub laddr: Option<&'a [u8]>,
+    pub user: Option<UserId>,
     /// At least so old.
     pub age_s: Option<i64>,
     /// Whether the asker itself is spared.
@@ -56,7 +58,7 @@ pub struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     /// `<option> <value>` pairs.
-    pub fn read(args: &mut Args<'a>) -> Result<Self, Refusal> {
+    pub fn read(args: &mut Args<'a>, acl: &Acl) -> Result<Self, Refusal> {
         let mut filter = Filter { skip_me: true, ..Filter::default() };
         while args.left() > 0 {
             if args.left() == 1 {
@@ -80,11 +82,11 @@ impl<'a> Filter<'a> {
             } else if args.take("LADDR") {
                 filter.laddr = Some(args.bytes()?);
             } else if args.take("USER") {
-                let user = args.bytes()?;
-                if user != b"default" {
-                    let user = String::from_utf8_lossy(user);
-                    return Err(Refusal::err(format_args!("No such user '{user}'")));
-                }
+                let name = args.bytes()?;
+                let user = acl
+                    .find(name)
+                    .ok_or_else(|| Refusal::err(format_args!("No such user '{}'", String::from_utf8_lossy(name))))?;
+                filter.user = Some(user);
             } else if args.take("SKIPME") {
                 filter.skip_me = match (args.take("YES"), args.take("NO")) {
                     (true, _) => true,
@@ -103,6 +105,7 @@ impl<'a> Filter<'a> {
             && self.kind.is_none_or(|kind| Type::of(client) == kind)
             && self.addr.is_none_or(|addr| client.addr.as_bytes() == addr)
             && self.laddr.is_none_or(|laddr| client.laddr.as_bytes() == laddr)
+            && self.user.is_none_or(|user| client.user == user)
             && self.age_s.is_none_or(|age| now.since(client.since).seconds() >= age)
             && !(self.skip_me && is_me)
     }

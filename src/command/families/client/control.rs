@@ -9,7 +9,7 @@ pub fn kill(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let old_form = args.left() == 1;
     let filter = match old_form {
         true => Filter { addr: Some(args.bytes()?), ..Filter::default() },
-        false => Filter::read(args)?,
+        false => Filter::read(args, &cx.server.acl)?,
     };
     let (me, now) = (cx.slot, cx.server.mono);
     let clients = cx.server.clients.iter();

@@ -69,9 +69,9 @@ pub const ROWS: &[Row] = &[
         (server.stats.busy_rate.rate() / server.stats.turns_rate.rate().max(1)).to_string()
     }),
     Field("acl_access_denied_auth", |server| server.stats.auth_denied.to_string()),
-    Field("acl_access_denied_cmd", zero),
-    Field("acl_access_denied_key", zero),
-    Field("acl_access_denied_channel", zero),
+    Field("acl_access_denied_cmd", |server| server.stats.commands_denied.to_string()),
+    Field("acl_access_denied_key", |server| server.stats.keys_denied.to_string()),
+    Field("acl_access_denied_channel", |server| server.stats.channels_denied.to_string()),
     Field("sync_copies_received", |server| server.stats.sync_copies_received.to_string()),
 ];
 
