@@ -210,6 +210,7 @@ impl Server {
         self.dirty += 1;
         self.notify(db, Class::Expired, "expired", key.bytes);
         self.break_watches(db, key.bytes);
+        self.awaited.changed(db, key.bytes);
         self.feed_own(db, &[del_word(lazy), key.bytes]);
     }
 
@@ -240,6 +241,7 @@ impl Server {
                 self.feed.close_unit(&mut self.stream);
             }
         }
+        self.serve_awaited();
         more
     }
 

@@ -3,10 +3,10 @@
 //! A client that finds nothing waits in a queue of each of its keys. A change of such a key notes it as ready; behind the
 //! command that did it (behind the whole of an EXEC) the ready keys are gone through in order, and of each the clients in
 //! the order in which they came: the request of each is executed again, as if it came now, as long as the key holds a
-//! value of the type that it waits for. It may find nothing again; then it waits on, with the deadline that it had.
+//! value of the type that it waits for (XREADGROUP in any case: it has to say that its group is gone). It may find nothing again; then it waits on, with the deadline that it had.
 
 use super::access::is_due;
-use super::client::{Blocked, Slot};
+use super::client::{Blocked, Client, Slot};
 use super::{Args, Cx, OwnedArgs, Server};
 use crate::base::Millis;
 use crate::keyspace::Kind;
@@ -16,6 +16,15 @@ use std::collections::VecDeque;
 
 /// A key of a database.
 type Name = (u32, Vec<u8>);
+
+/// For what a client waits, and how long (zero: for ever).
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    pub kind: Kind,
+    /// Whether it is served as well when the key is gone or holds something else.
+    pub even_gone: bool,
+    pub timeout: Millis,
+}
 
 /// Who waits for which key.
 #[derive(Default)]
@@ -32,6 +41,15 @@ impl Awaited {
     /// How many keys are waited for.
     pub fn keys(&self) -> usize {
         self.queues.len()
+    }
+
+    /// How many of them somebody waits for who is served as well when they are gone.
+    pub fn keys_even_gone(&self, clients: &slab::Slab<Client>) -> usize {
+        let even_gone = |slot: &Slot| {
+            let blocked = clients.get(*slot).and_then(|client| client.blocked.as_ref());
+            matches!(blocked, Some(Blocked::Keys { even_gone: true, .. }))
+        };
+        self.queues.values().filter(|queue| queue.iter().any(even_gone)).count()
     }
 
     /// Whether a request that had to wait is being executed again.
@@ -79,14 +97,20 @@ impl Cx<'_> {
     /// Blocks the client until one of the keys holds a value of this type, or until the timeout (zero: for ever). Where it
     /// may not be blocked it is as if the time were over: `false`, and the caller replies so.
     pub fn await_keys(&mut self, args: &Args<'_>, keys: Vec<&[u8]>, kind: Kind, timeout: Millis) -> bool {
+        self.await_keys_with(OwnedArgs::copy(args), &keys, Wait { kind, even_gone: false, timeout })
+    }
+
+    /// The same; the request is what is executed then.
+    pub fn await_keys_with(&mut self, request: OwnedArgs, keys: &[&[u8]], wait: Wait) -> bool {
         if !self.may_block() {
             return false;
         }
-        let fresh = (timeout.0 > 0).then(|| self.server.mono + timeout);
+        let Wait { kind, even_gone, timeout } = wait;
+        let fresh = (timeout.0 > 0).then(|| Millis(self.server.mono.0.saturating_add(timeout.0)));
         let deadline = self.server.awaited.again.unwrap_or(fresh);
         let mut names: Vec<Vec<u8>> = Vec::with_capacity(keys.len());
         for key in keys {
-            if !names.iter().any(|name| name == key) {
+            if !names.iter().any(|name| name == *key) {
                 names.push(key.to_vec());
             }
         }
@@ -94,9 +118,13 @@ impl Cx<'_> {
         for name in &names {
             self.server.awaited.queues.entry((db, name.clone())).or_default().push_back(slot);
         }
-        let request = OwnedArgs::copy(args);
-        self.block(Blocked::Keys { db, keys: names, kind, deadline, request });
+        self.block(Blocked::Keys { db, keys: names, kind, even_gone, deadline, request });
         true
+    }
+
+    /// Who waits for a key looks at it again, though it has not changed.
+    pub fn wake(&mut self, key: &[u8]) {
+        self.server.awaited.changed(self.db, key);
     }
 }
 
@@ -120,12 +148,12 @@ impl Server {
         let entry = self.keyspace.db(*db as usize).get(self.keyspace.key(key));
         // What is due is left to the next look-up: nobody is woken for it, and no DEL is fed before its time.
         let held = entry.filter(|&entry| !is_due(entry, self.wall)).map(|entry| entry.value().kind());
-        let Some(Blocked::Keys { kind, db: its, .. }) =
+        let Some(Blocked::Keys { kind, even_gone, db: its, .. }) =
             self.clients.get(slot).and_then(|client| client.blocked.as_ref())
         else {
             return;
         };
-        if held != Some(*kind) || its != db {
+        if (held != Some(*kind) && !even_gone) || its != db {
             return;
         }
         let Some(Blocked::Keys { deadline, request, .. }) = self.lift(slot) else { return };

@@ -113,7 +113,15 @@ pub enum Blocked {
     /// A pause holds the request back; `number` is its place among those that are.
     Paused { request: OwnedArgs, number: u64 },
     /// BLPOP and its kin: until one of the keys holds a value of this type, or the deadline (monotonic).
-    Keys { db: u32, keys: Vec<Vec<u8>>, kind: ValueKind, deadline: Option<Millis>, request: OwnedArgs },
+    Keys {
+        db: u32,
+        keys: Vec<Vec<u8>>,
+        kind: ValueKind,
+        /// Also when a key is gone or holds something else (XREADGROUP: its group is gone).
+        even_gone: bool,
+        deadline: Option<Millis>,
+        request: OwnedArgs,
+    },
     /// Until a checkpoint is on disk (SAVE), or sockets are listened on (CONFIG SET port).
     Checkpoint,
     /// Until the node has stopped, or refused to (SHUTDOWN).

@@ -127,6 +127,14 @@ impl<'a> Cx<'a> {
         feed.command(stream, *fresh, self.db, args.all());
     }
 
+    /// Feeds the request with some of its words replaced.
+    pub fn feed_words<'w>(&mut self, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+        if self.feeds() {
+            let Server { feed, stream, fresh, .. } = &mut *self.server;
+            feed.command(stream, *fresh, self.db, words);
+        }
+    }
+
     /// Ends the unit early, for effects that have nothing to do with each other (each expired key that SCAN meets): they
     /// stand alone in the stream. Inside EXEC all stay together.
     pub fn end_unit(&mut self) {
@@ -145,6 +153,11 @@ impl<'a> Cx<'a> {
     pub fn changed_by(&mut self, key: &[u8], changes: u64) {
         self.changed(key);
         self.server.dirty += changes.saturating_sub(1);
+    }
+
+    /// Counts changes of what a key's readers do not see (who has read which entry of a stream): they break no transaction.
+    pub fn counted(&mut self, changes: u64) {
+        self.server.dirty += changes;
     }
 
     /// The same in another database.

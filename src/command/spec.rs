@@ -70,9 +70,10 @@ impl Spec {
         self
     }
 
-    /// All categories: the declared ones, the group's and those that the flags imply.
+    /// All categories: the declared ones, those that the flags imply, and the group's, unless it is a container.
     pub fn all_categories(&self) -> Categories {
-        let mut all = Categories(self.categories.0 | self.group.category().0);
+        let group = if self.subs.is_empty() { self.group.category() } else { Categories(0) };
+        let mut all = Categories(self.categories.0 | group.0);
         let flags = self.flags;
         let mut imply = |when: bool, category: Categories| {
             if when {
@@ -329,6 +330,8 @@ pub enum Place {
     Counted(usize),
     /// One key behind this option; the option counts where it stands last, as its handler reads it.
     Behind(&'static str),
+    /// A part of the words behind this one, which stands at the index or later: the first half of them is 2.
+    Word { word: &'static str, from: usize, part: usize },
     /// Names made of values: nobody knows them before.
     Made,
 }
@@ -351,6 +354,11 @@ pub const fn keys_counted(first: usize, flags: &'static [&'static str]) -> KeySp
 /// The key behind an option.
 pub const fn key_behind(option: &'static str, flags: &'static [&'static str]) -> KeySpec {
     KeySpec { flags, place: Place::Behind(option) }
+}
+
+/// Keys behind a word that stands at `from` or later: the first `1/part` of what follows it.
+pub const fn key_word(word: &'static str, from: usize, part: usize, flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, place: Place::Word { word, from, part } }
 }
 
 /// Keys whose names are made of values.
@@ -385,6 +393,11 @@ impl KeySpec {
                 let stands = |&at: &usize| word(at).eq_ignore_ascii_case(option.as_bytes());
                 let at = (1..words.saturating_sub(1)).rev().find(stands).map(|at| at + 1);
                 at.map_or(0..0, |at| at..at + 1).step_by(1)
+            }
+            Place::Word { word: name, from, part } => {
+                let stands = |&at: &usize| word(at).eq_ignore_ascii_case(name.as_bytes());
+                let first = (from..words).find(stands).map_or(words, |at| at + 1);
+                (first..first + (words - first.min(words)) / part).step_by(1)
             }
             Place::Made => (0..0).step_by(1),
         }

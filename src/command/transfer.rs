@@ -1,5 +1,6 @@
 //! Values between the keyspace and the RDB format: full copies, DUMP and RESTORE.
 
+use super::stream_transfer;
 use crate::base::Millis;
 use crate::config::Settings;
 use crate::keyspace::{End, EntryRef, Key, Keyspace, Limits, ListLimits, SetForm, SetLimits, Value};
@@ -97,6 +98,13 @@ pub fn load_more(
                 }
             }
         }
+        rdb::Value::Stream(parts) => {
+            let mut stream = db.stream_or_new(key);
+            for part in parts {
+                stream_transfer::load(&mut stream, part)
+                    .ok_or_else(|| format!("the stream '{}' does not add up", key.bytes.escape_ascii()))?;
+            }
+        }
         rdb::Value::String(_) => return Err("a string has no parts".into()),
     }
     Ok(())
@@ -114,6 +122,10 @@ pub fn dump(entry: EntryRef<'_>) -> Vec<u8> {
         }),
         Value::Zset(set) => rdb::dump(rdb::Shape::Zset, set.len() as u64, |to| {
             set.iter_from(0).for_each(|(member, score)| to.scored(member, score));
+        }),
+        Value::Stream(stream) => rdb::dump(rdb::Shape::Stream, stream.node_count() as u64, |to| {
+            stream_transfer::nodes(stream, |part| to.part(&part));
+            stream_transfer::rest(&stream.head(), stream.groups(), |part| to.part(&part));
         }),
         Value::Hash(hash) => rdb::dump(rdb::Shape::Hash, hash.len() as u64, |to| {
             hash.iter().for_each(|(field, value)| to.pair(field, value));

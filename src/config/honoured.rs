@@ -246,9 +246,9 @@ honoured! {
     /// Bytes up to which a HyperLogLog stays sparse.
     "hll-sparse-max-bytes" = "3000", memory(0, LONG), OPEN => hll_sparse_max_bytes: u64;
     /// Bytes of one node of a stream.
-    "stream-node-max-bytes" = "4096", memory(0, LONG), OPEN | LATER => stream_node_max_bytes: u64;
+    "stream-node-max-bytes" = "4096", memory(0, LONG), OPEN => stream_node_max_bytes: u64;
     /// Entries of one node of a stream.
-    "stream-node-max-entries" = "100", int(0, LONG), OPEN | LATER => stream_node_max_entries: i64;
+    "stream-node-max-entries" = "100", int(0, LONG), OPEN => stream_node_max_entries: i64;
 }
 
 /// Out of 1 to 500 is brought into it, as Redis does.

@@ -7,6 +7,7 @@ use super::Keyspace;
 use super::db::{Db, EntryRef};
 use super::string::Digits;
 use super::value::Value;
+use crate::base::StreamId;
 use sha1::{Digest as _, Sha1};
 
 /// 160 bits, shown as forty hexadecimal digits.
@@ -35,6 +36,15 @@ fn mix_value(digest: &mut Digest, entry: EntryRef<'_>) {
                 mix(&mut pair, member);
                 mix(&mut pair, seventeen_digits(score).as_bytes());
                 xor(digest, &pair);
+            }
+        }
+        Value::Stream(stream) => {
+            for entry in stream.range(StreamId::MIN..=StreamId::MAX) {
+                mix(digest, format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (field, value) in entry.pairs() {
+                    mix(digest, field.bytes(&mut Digits::default()));
+                    mix(digest, value.bytes(&mut Digits::default()));
+                }
             }
         }
         Value::Hash(hash) => {

@@ -12,6 +12,8 @@ use super::entry::{Entry, INLINE_BYTES_MAX, NewValue};
 use super::map::Map;
 use super::nested::Nested;
 use super::page::{PageError, PageReader, RecordValue};
+use super::stream::Stream;
+use super::stream_page::{Parts, StreamPage};
 use super::table::{DEPTH_MAX, Mark, Table};
 use super::value::{Heap, Kind};
 use super::write::DbMut;
@@ -30,6 +32,8 @@ pub struct Loader {
     by_space: HashMap<u32, usize>,
     /// Leaves of large lists, by their space.
     leaves: HashMap<u32, Vec<Leaf>>,
+    /// Pages of large streams, by their space.
+    streams: HashMap<u32, Parts>,
     /// Keys of databases whose records name a large collection.
     claims: Vec<(usize, Vec<u8>)>,
     /// Entries of pages whose hashes are not ours, by database or collection.
@@ -66,6 +70,7 @@ impl Loader {
             pages,
             by_space,
             leaves: HashMap::new(),
+            streams: HashMap::new(),
             claims: Vec::new(),
             misfits: Vec::new(),
         })
@@ -75,6 +80,9 @@ impl Loader {
     pub fn page(&mut self, bytes: &[u8], mut blob: impl FnMut(u32, u64) -> Option<Vec<u8>>) -> Result<(), PageError> {
         if LeafPage::is_one(bytes) {
             return self.leaf(&LeafPage::new(bytes)?);
+        }
+        if StreamPage::is_one(bytes) {
+            return self.stream_part(StreamPage::new(bytes)?);
         }
         let mut page = PageReader::new(bytes)?;
         let index = self.index_of(page.space)?;
@@ -108,6 +116,7 @@ impl Loader {
                         Kind::Set => Heap::Set(Box::new(Map { db, encoding })),
                         Kind::Zset => Heap::Zset(Box::new(Ranked::new(Map { db, encoding }))),
                         Kind::Hash => Heap::Hash(Box::new(Map { db, encoding })),
+                        Kind::Stream => Heap::Stream(Box::new(Stream::hollow(space))),
                         Kind::Str => return Err(PageError::Nested { space }),
                     }))
                 }
@@ -130,11 +139,27 @@ impl Loader {
 
     /// Adds the page of a leaf.
     fn leaf(&mut self, page: &LeafPage<'_>) -> Result<(), PageError> {
-        let next = page.space.checked_add(1).ok_or(PageError::Space(page.space))?;
-        let after = page.page.checked_add(1).ok_or(PageError::Number { at: 1 })?;
+        self.number(page.space, page.page)?;
+        self.leaves.entry(page.space).or_default().push(Leaf::read(page)?);
+        Ok(())
+    }
+
+    /// Adds the page of a part of a stream.
+    fn stream_part(&mut self, part: StreamPage<'_>) -> Result<(), PageError> {
+        let space = part.space;
+        self.number(space, part.page)?;
+        match part.join(self.streams.entry(space).or_default()) {
+            true => Ok(()),
+            false => Err(PageError::Nested { space }),
+        }
+    }
+
+    /// New spaces and pages are numbered behind this one.
+    fn number(&mut self, space: u32, page: u64) -> Result<(), PageError> {
+        let next = space.checked_add(1).ok_or(PageError::Space(space))?;
+        let after = page.checked_add(1).ok_or(PageError::Number { at: 1 })?;
         self.core.next_space = self.core.next_space.max(next);
         self.core.next_page = self.core.next_page.max(after);
-        self.leaves.entry(page.space).or_default().push(Leaf::read(page)?);
         Ok(())
     }
 
@@ -187,7 +212,7 @@ impl Loader {
 
     /// The keyspace, when all pages are in: as many as the manifest counts, for all hashes of each space that has any.
     pub fn finish(self) -> Result<Keyspace, PageError> {
-        let Loader { mut core, mut dbs, databases, pages, misfits, claims, mut leaves, .. } = self;
+        let Loader { mut core, mut dbs, databases, pages, misfits, claims, mut leaves, mut streams, .. } = self;
         for (db, (found, expected)) in dbs.iter().zip(pages).take(databases) {
             if found != expected {
                 return Err(PageError::Count { space: db.id, expected, found });
@@ -215,9 +240,9 @@ impl Loader {
         }
         let mut nested: HashMap<u32, Db> = dbs.drain(databases..).map(|db| (db.id, db)).collect();
         for (index, name) in claims {
-            dbs[index].claim(&core, &name, &mut nested, &mut leaves)?;
+            dbs[index].claim(&core, &name, &mut nested, &mut leaves, &mut streams)?;
         }
-        if let Some(&space) = nested.keys().chain(leaves.keys()).next() {
+        if let Some(&space) = nested.keys().chain(leaves.keys()).chain(streams.keys()).next() {
             return Err(PageError::Space(space));
         }
         Ok(Keyspace { core, dbs, garbage: Vec::new() })
@@ -232,6 +257,7 @@ impl Db {
         name: &[u8],
         nested: &mut HashMap<u32, Db>,
         leaves: &mut HashMap<u32, Vec<Leaf>>,
+        streams: &mut HashMap<u32, Parts>,
     ) -> Result<(), PageError> {
         let place = self.find(self.hasher.key(name)).expect("it was loaded");
         let entry = self.tables.get_mut(place.table).entries.get_bucket_mut(place.bucket).expect("a full bucket");
@@ -253,6 +279,14 @@ impl Db {
                 let space = chain.space();
                 let held = leaves.remove(&space).ok_or(PageError::Nested { space })?;
                 if !chain.load(held) {
+                    return Err(PageError::Nested { space });
+                }
+                (space, false)
+            }
+            Some(Heap::Stream(stream)) => {
+                let space = stream.space();
+                let parts = streams.remove(&space).ok_or(PageError::Nested { space })?;
+                if !stream.load(parts) {
                     return Err(PageError::Nested { space });
                 }
                 (space, false)

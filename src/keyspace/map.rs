@@ -69,10 +69,15 @@ pub(super) struct Held<'a, 'b> {
 impl<'a, 'b> Held<'a, 'b> {
     /// The collection of a key, made empty where there is none. The caller has checked the type, and leaves none empty.
     pub(super) fn find_or_make(db: &'a mut DbMut<'b>, key: Key<'a>, kind: Kind, encoding: u8) -> Self {
+        Self::find_or_put(db, key, kind, &packed::empty(encoding))
+    }
+
+    /// The same; `fresh` is an empty one.
+    pub(super) fn find_or_put(db: &'a mut DbMut<'b>, key: Key<'a>, kind: Kind, fresh: &[u8]) -> Self {
         let place = match db.db.find(key) {
             Some(place) => place,
             None => {
-                let entry = Entry::new(key.bytes, None, NewValue::Packed(kind, &packed::empty(encoding)));
+                let entry = Entry::new(key.bytes, None, NewValue::Packed(kind, fresh));
                 entry.set_access(db.core.clock);
                 db.insert(key.hash, entry);
                 db.db.find(key).expect("inserted above")

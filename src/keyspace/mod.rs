@@ -22,6 +22,8 @@
 //!   in the order of hashes, and each sub-table is a page. A list is a chain of leaves of 4 KiB, each a page, found by
 //!   adding up lengths (`chain`). A sorted set is a table from member to score, which is what its pages hold, and beside
 //!   it an order of (score, pointer to the member's entry) in leaves of 128, found by counting or by comparing (`order`).
+//! - A stream is small without groups, up to 4 KiB in one node; else a large one, whose nodes are Redis' own listpacks, each a
+//!   page, as are the leaves of what its groups have pending (`stream`). It may be empty, unlike the others.
 //! - Each page of a large collection has a mark of its own: a write to a part dirties that part, and a page that the running
 //!   checkpoint has yet to take is serialised by the first write to it. A checkpoint finds collections with changed
 //!   pages through the sub-tables that hold their entries (`nested`); one that is removed meanwhile lives on until its
@@ -47,7 +49,8 @@
 //! Files, in reading order: `hash` (the keyed hash), `entry` (one allocation per key; the unsafe code), `value` (the
 //! types), `string`, `packed` (small collections), `table` (a sub-table), `db` (directory, reading, SCAN), `write` (all
 //! changes, splits, deadlines that are due), `map` (large hashes and sets; how a small collection changes and grows),
-//! `hashes`, `sets`, `chain` and `lists`, `order` and `zsets`, `page` (the bytes of a page), `checkpoint` and `nested`
+//! `hashes`, `sets`, `chain` and `lists`, `order` and `zsets`; streams: `listpack`, `stream_node`, `stream_head`,
+//! `stream_group`, `stream`, `stream_page`, `streams`; `page` (the bytes of a page), `checkpoint` and `nested`
 //! (handing over), `load` (back), `digest` (DEBUG DIGEST).
 //!
 //! Why so: one table for all keys stops the loop for 90 to 180 ms when a million keys double; sub-tables split in
@@ -64,6 +67,7 @@ mod digest;
 mod entry;
 mod hash;
 mod hashes;
+mod listpack;
 mod lists;
 mod load;
 mod map;
@@ -72,6 +76,12 @@ mod order;
 mod packed;
 mod page;
 mod sets;
+mod stream;
+mod stream_group;
+mod stream_head;
+mod stream_node;
+mod stream_page;
+mod streams;
 mod string;
 mod table;
 mod value;
@@ -95,6 +105,12 @@ pub use load::Loader;
 pub use map::Limits;
 pub use page::{PageError, PageReader, Record, RecordValue};
 pub use sets::{SetForm, SetLimits, SetMut, SetRef};
+pub use stream::{Keep, Trim};
+pub use stream_group::{Consumer, Group, Pending};
+pub use stream_head::StreamHead;
+pub use stream_node::{Entry as StreamEntry, NODE_BYTES_MAX, Node, NodeLimits};
+pub use stream_page::{StreamLeaf, StreamPage, StreamPart, StreamTrunk};
+pub use streams::{GroupMut, StreamMut, StreamRef};
 pub use string::{Digits, StrRef};
 pub use value::{Kind, Value};
 pub use write::{DbMut, Detached, OldValue, StringMut};

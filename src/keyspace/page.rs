@@ -163,6 +163,10 @@ pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mu
                 out.extend_from_slice(&[Kind::Zset as u8, ranked.map.encoding]);
                 push_varint(&mut out, u64::from(ranked.map.db.space()));
             }
+            Stored::Heap(Heap::Stream(stream)) => {
+                out.extend_from_slice(&[Kind::Stream as u8, 0]);
+                push_varint(&mut out, u64::from(stream.space()));
+            }
             Stored::Heap(heap @ (Heap::Set(map) | Heap::Hash(map))) => {
                 out.extend_from_slice(&[heap.kind() as u8, map.encoding]);
                 push_varint(&mut out, u64::from(map.db.space()));
@@ -180,7 +184,7 @@ pub(super) fn push_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
@@ -308,6 +312,10 @@ pub(super) struct Bytes<'a> {
 impl<'a> Bytes<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Bytes { bytes, at: 0 }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     pub(super) fn rest(&self) -> &'a [u8] {

@@ -10,6 +10,8 @@ use super::map::Map;
 use super::nested::Nested;
 use super::packed;
 use super::sets::SetRef;
+use super::stream::Stream;
+use super::streams::{self, StreamRef};
 use super::string::{Raw, StrRef, inline_encoding};
 use super::zsets::{self, Ranked, ZsetRef};
 use crate::base::number::parse_i64;
@@ -24,6 +26,7 @@ pub enum Kind {
     Set = 2,
     Zset = 3,
     Hash = 4,
+    Stream = 6,
 }
 
 impl Kind {
@@ -34,6 +37,7 @@ impl Kind {
             2 => Kind::Set,
             3 => Kind::Zset,
             4 => Kind::Hash,
+            6 => Kind::Stream,
             _ => Kind::Str,
         }
     }
@@ -45,6 +49,7 @@ impl Kind {
             2 => Some(Kind::Set),
             3 => Some(Kind::Zset),
             4 => Some(Kind::Hash),
+            6 => Some(Kind::Stream),
             _ => None,
         }
     }
@@ -57,6 +62,7 @@ impl Kind {
             Kind::Set => "set",
             Kind::Zset => "zset",
             Kind::Hash => "hash",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -68,6 +74,7 @@ pub(super) enum Heap {
     Set(Box<Map>),
     Zset(Box<Ranked>),
     Hash(Box<Map>),
+    Stream(Box<Stream>),
 }
 
 impl Heap {
@@ -86,6 +93,7 @@ impl Heap {
             Heap::Set(_) => Kind::Set,
             Heap::Zset(_) => Kind::Zset,
             Heap::Hash(_) => Kind::Hash,
+            Heap::Stream(_) => Kind::Stream,
         }
     }
 
@@ -110,6 +118,7 @@ impl Heap {
             Heap::List(chain) => Some(&**chain),
             Heap::Zset(ranked) => Some(&ranked.map.db),
             Heap::Set(map) | Heap::Hash(map) => Some(&map.db),
+            Heap::Stream(stream) => Some(&**stream),
         }
     }
 
@@ -119,6 +128,7 @@ impl Heap {
             Heap::List(chain) => Some(&mut **chain),
             Heap::Zset(ranked) => Some(&mut ranked.map.db),
             Heap::Set(map) | Heap::Hash(map) => Some(&mut map.db),
+            Heap::Stream(stream) => Some(&mut **stream),
         }
     }
 
@@ -130,6 +140,7 @@ impl Heap {
             Heap::Set(map) => Heap::Set(Box::new(map.duplicate(core))),
             Heap::Zset(ranked) => Heap::Zset(Box::new(ranked.duplicate(core))),
             Heap::Hash(map) => Heap::Hash(Box::new(map.duplicate(core))),
+            Heap::Stream(stream) => Heap::Stream(Box::new(stream.duplicate(core))),
         }
     }
 
@@ -140,6 +151,7 @@ impl Heap {
             Heap::List(chain) => chain.memory(),
             Heap::Zset(ranked) => ranked.map.memory() + ranked.order.memory(),
             Heap::Set(map) | Heap::Hash(map) => map.memory(),
+            Heap::Stream(stream) => stream.memory(),
         }
     }
 
@@ -150,6 +162,7 @@ impl Heap {
             Heap::List(chain) => chain.len() > BULKY_ELEMENTS,
             Heap::Zset(ranked) => ranked.map.db.len() > BULKY_ELEMENTS,
             Heap::Set(map) | Heap::Hash(map) => map.db.len() > BULKY_ELEMENTS,
+            Heap::Stream(stream) => stream.pieces() > BULKY_ELEMENTS,
         }
     }
 }
@@ -168,6 +181,7 @@ pub enum Value<'a> {
     Set(SetRef<'a>),
     Zset(ZsetRef<'a>),
     Hash(HashRef<'a>),
+    Stream(StreamRef<'a>),
 }
 
 impl<'a> Value<'a> {
@@ -182,6 +196,7 @@ impl<'a> Value<'a> {
                 Heap::Set(map) => Value::Set(SetRef::large(map)),
                 Heap::Zset(ranked) => Value::Zset(ZsetRef::large(ranked)),
                 Heap::Hash(map) => Value::Hash(HashRef::large(map)),
+                Heap::Stream(stream) => Value::Stream(StreamRef::large(stream)),
             },
         }
     }
@@ -194,14 +209,18 @@ impl<'a> Value<'a> {
             Kind::Set => Value::Set(SetRef::packed(bytes)),
             Kind::Zset => Value::Zset(ZsetRef::packed(bytes)),
             Kind::Hash => Value::Hash(HashRef::packed(bytes)),
+            Kind::Stream => Value::Stream(StreamRef::packed(bytes)),
         }
     }
 
     /// Whether bytes from a page are a small collection of that type.
     pub(super) fn is_sound(kind: Kind, bytes: &[u8]) -> bool {
+        if kind == Kind::Stream {
+            return streams::is_sound(bytes);
+        }
         packed::is_sound(bytes)
             && match kind {
-                Kind::Str => false,
+                Kind::Str | Kind::Stream => false,
                 // The order of an intset's members trusts that they are integers.
                 Kind::Set if packed::encoding(bytes) == INTEGERS => {
                     packed::items(bytes).all(|member| parse_i64(member).is_some())
@@ -220,6 +239,7 @@ impl<'a> Value<'a> {
             Value::Set(_) => Kind::Set,
             Value::Zset(_) => Kind::Zset,
             Value::Hash(_) => Kind::Hash,
+            Value::Stream(_) => Kind::Stream,
         }
     }
 
@@ -240,6 +260,7 @@ pub(super) fn encoding(entry: &Entry) -> &'static str {
         Stored::Heap(Heap::Set(map)) => encoding_name(Kind::Set, map.encoding),
         Stored::Heap(Heap::Zset(ranked)) => encoding_name(Kind::Zset, ranked.map.encoding),
         Stored::Heap(Heap::Hash(map)) => encoding_name(Kind::Hash, map.encoding),
+        Stored::Heap(Heap::Stream(_)) => encoding_name(Kind::Stream, COMPACT),
     }
 }
 
@@ -258,6 +279,7 @@ fn encoding_name(kind: Kind, encoding: u8) -> &'static str {
         (Kind::Hash | Kind::Set | Kind::List, _) => "hashtable",
         (Kind::Zset, COMPACT) => "listpack",
         (Kind::Zset, _) => "skiplist",
+        (Kind::Stream, _) => "stream",
         (Kind::Str, _) => "raw",
     }
 }

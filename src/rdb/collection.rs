@@ -1,8 +1,9 @@
-//! Lists, sets, sorted sets and hashes of the format. They are written element by element, which every version of Redis
+//! Lists, sets, sorted sets and hashes of the format (streams have a file of their own). They are written element by element, which every version of Redis
 //! reads, and read in all forms: element by element, in the parts of a quicklist, or as one compact run of bytes.
 
 use super::compact::{self, Pairs};
 use super::cursor::{Cursor, Read};
+use super::stream::{self, StreamPart};
 use super::{Shape, Value, code, string};
 
 /// A part holds so many elements, or fewer as soon as they have so many bytes: where it ends does not depend on how the
@@ -18,12 +19,13 @@ impl Shape {
             Shape::Set => code::SET,
             Shape::Zset => code::ZSET_2,
             Shape::Hash => code::HASH,
+            Shape::Stream => code::STREAM_LISTPACKS_2,
         }
     }
 }
 
 impl Value {
-    /// For a collection: its type, and how many elements (pairs, in a hash) it has.
+    /// For a collection: its type, and how many elements (pairs in a hash, nodes in a stream) it has.
     pub fn shape(&self) -> Option<(Shape, usize)> {
         Some(match self {
             Value::String(_) => return None,
@@ -31,6 +33,9 @@ impl Value {
             Value::Set(members) => (Shape::Set, members.len()),
             Value::Zset(members) => (Shape::Zset, members.len()),
             Value::Hash(fields) => (Shape::Hash, fields.len()),
+            Value::Stream(parts) => {
+                (Shape::Stream, parts.iter().filter(|part| matches!(part, StreamPart::Node(..))).count())
+            }
         })
     }
 }
@@ -63,6 +68,11 @@ impl<'a> Elements<'a> {
         self.out.extend(score.to_le_bytes());
     }
 
+    /// A part of a stream.
+    pub fn part(&mut self, part: &StreamPart) {
+        stream::write(self.out, part, self.compress);
+    }
+
     /// All of a value as the decoder gives it.
     pub fn all(&mut self, value: &Value) {
         match value {
@@ -70,6 +80,7 @@ impl<'a> Elements<'a> {
             Value::List(elements) | Value::Set(elements) => elements.iter().for_each(|element| self.element(element)),
             Value::Zset(members) => members.iter().for_each(|(member, score)| self.scored(member, *score)),
             Value::Hash(fields) => fields.iter().for_each(|(field, value)| self.pair(field, value)),
+            Value::Stream(parts) => parts.iter().for_each(|part| self.part(part)),
         }
     }
 
@@ -85,6 +96,7 @@ pub(super) fn join(value: &mut Value, more: Value) {
         (Value::List(all), Value::List(mut more)) | (Value::Set(all), Value::Set(mut more)) => all.append(&mut more),
         (Value::Zset(all), Value::Zset(mut more)) => all.append(&mut more),
         (Value::Hash(all), Value::Hash(mut more)) => all.append(&mut more),
+        (Value::Stream(all), Value::Stream(mut more)) => all.append(&mut more),
         _ => unreachable!("parts of one collection are of one type"),
     }
 }
@@ -93,7 +105,7 @@ pub(super) fn join(value: &mut Value, more: Value) {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left {
     form: Form,
-    /// Elements, pairs, or parts of a quicklist.
+    /// Elements, pairs, or parts of a quicklist; of a stream, whether there are any.
     left: u64,
 }
 
@@ -110,6 +122,7 @@ enum Form {
     Quicklist2,
     /// All in one string.
     Compact(u8),
+    Stream(stream::Left),
 }
 
 impl Left {
@@ -131,6 +144,9 @@ impl Left {
             | code::HASH_LISTPACK
             | code::ZSET_LISTPACK
             | code::SET_LISTPACK => return Ok(Some(Left { form: Form::Compact(kind), left: 1 })),
+            code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 => {
+                return Ok(Some(Left { form: Form::Stream(stream::Left::open(kind, from)?), left: 1 }));
+            }
             _ => return Ok(None),
         };
         Ok(Some(Left { form, left: from.length()? }))
@@ -143,7 +159,16 @@ impl Left {
     /// The next elements, at least one. On `More` nothing has happened, but to `from`.
     pub fn part(&mut self, from: &mut Cursor<'_>) -> Read<Value> {
         let bytes = |from: &mut Cursor<'_>| Ok(from.string()?.into_owned());
+        if let Form::Stream(left) = &mut self.form {
+            let (mut parts, start) = (Vec::new(), from.at());
+            while !left.is_empty() && parts.len() < PART_ELEMENTS as usize && from.at() - start < PART_BYTES {
+                parts.push(left.next(from)?);
+            }
+            self.left = u64::from(!left.is_empty());
+            return Ok(Value::Stream(parts));
+        }
         Ok(match self.form {
+            Form::Stream(_) => unreachable!("read above"),
             Form::List => Value::List(self.elements(from, bytes)?),
             Form::Set => Value::Set(self.elements(from, bytes)?),
             Form::Hash => Value::Hash(self.elements(from, |from| Ok((bytes(from)?, bytes(from)?)))?),

@@ -19,7 +19,7 @@
 //! 4. Real Redis reads what is written here, and the other way round, to the same keyspace (`tests/rdb_redis.rs`).
 //!
 //! Reading order: [`Event`] and [`RdbError`] here, `cursor` (lengths and strings), `string`, `collection` (lists, sets,
-//! sorted sets, hashes), `compact` (the runs of bytes that small ones are written as), `lzf` (compressed strings),
+//! sorted sets, hashes), `stream`, `compact` (the runs of bytes that small ones are written as), `lzf` (compressed strings),
 //! `decode`, `encode`, `dump` (one value alone: DUMP, RESTORE).
 //!
 //! Why a push parser: a full copy arrives through a socket that the node's one thread reads; it cannot wait in the
@@ -34,6 +34,7 @@ mod decode;
 mod dump;
 mod encode;
 mod lzf;
+pub mod stream;
 mod string;
 
 pub use collection::Elements;
@@ -59,6 +60,8 @@ pub enum Value {
     Zset(Vec<(Vec<u8>, f64)>),
     /// Fields with their values.
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Its parts in their order.
+    Stream(Vec<stream::StreamPart>),
 }
 
 /// The types of collections.
@@ -68,6 +71,7 @@ pub enum Shape {
     Set,
     Zset,
     Hash,
+    Stream,
 }
 
 impl Value {
@@ -79,6 +83,7 @@ impl Value {
             Value::Set(_) => "set",
             Value::Zset(_) => "sorted set",
             Value::Hash(_) => "hash",
+            Value::Stream(_) => "stream",
         }
     }
 }
@@ -200,6 +205,9 @@ mod code {
     pub const ZSET_LISTPACK: u8 = 17;
     pub const LIST_QUICKLIST_2: u8 = 18;
     pub const SET_LISTPACK: u8 = 20;
+    pub const STREAM_LISTPACKS: u8 = 15;
+    pub const STREAM_LISTPACKS_2: u8 = 19;
+    pub const STREAM_LISTPACKS_3: u8 = 21;
 
     /// The word for a type that Redis has, whatever its encoding.
     pub fn type_name(kind: u8) -> Option<&'static str> {

@@ -138,6 +138,24 @@ impl<'a> Writer<'a> {
         self.header(b'*', count as i64);
     }
 
+    /// Puts the head of an array in front of what was written since `len()` was `at`, now that it can be counted.
+    pub fn array_at(&mut self, at: usize, count: usize) {
+        self.head_at(at, b'*', count);
+    }
+
+    /// The same for a map; in RESP2 an array of so many elements.
+    pub fn map_at(&mut self, at: usize, pairs: usize) {
+        let kind = if self.proto == Proto::Resp3 { b'%' } else { b'*' };
+        self.head_at(at, kind, pairs);
+    }
+
+    fn head_at(&mut self, at: usize, kind: u8, count: usize) {
+        let mut head = vec![kind];
+        push_i64(&mut head, count as i64);
+        head.extend_from_slice(b"\r\n");
+        self.out.splice(at..at, head);
+    }
+
     /// The head of a map; `pairs` times a key and a value must follow. In RESP2 a flat array.
     pub fn map(&mut self, pairs: usize) {
         match self.proto {

@@ -117,5 +117,7 @@ impl StreamReader {
         let db = server.clients[self.slot].db;
         let Server { feed, stream, .. } = server;
         feed.relay(stream, unit, db);
+        // A replica's own clients may wait for entries of a stream.
+        server.serve_awaited();
     }
 }

@@ -117,13 +117,16 @@ fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64) {
 }
 
 fn describe_keys(reply: &mut Writer<'_>, keys: &KeySpec) {
-    let part = |reply: &mut Writer<'_>, name: &[u8], kind: &[u8], numbers: &[(&[u8], i64)]| {
+    let head = |reply: &mut Writer<'_>, name: &[u8], kind: &[u8], facts: usize| {
         reply.bulk(name);
         reply.map(2);
         reply.bulk(b"type");
         reply.bulk(kind);
         reply.bulk(b"spec");
-        reply.map(numbers.len());
+        reply.map(facts);
+    };
+    let part = |reply: &mut Writer<'_>, name: &[u8], kind: &[u8], numbers: &[(&[u8], i64)]| {
+        head(reply, name, kind, numbers.len());
         for &(name, number) in numbers {
             reply.bulk(name);
             reply.int(number);
@@ -141,6 +144,15 @@ fn describe_keys(reply: &mut Writer<'_>, keys: &KeySpec) {
         Place::Counted(at) => {
             part(reply, b"begin_search", b"index", &[(b"index", at as i64)]);
             part(reply, b"find_keys", b"keynum", &[(b"keynumidx", 0), (b"firstkey", 1), (b"keystep", 1)]);
+        }
+        Place::Word { word, from, part: limit } => {
+            head(reply, b"begin_search", b"keyword", 2);
+            reply.bulk(b"keyword");
+            reply.bulk(word.as_bytes());
+            reply.bulk(b"startfrom");
+            reply.int(from as i64);
+            let numbers: &[(&[u8], i64)] = &[(b"lastkey", -1), (b"keystep", 1), (b"limit", limit as i64)];
+            part(reply, b"find_keys", b"range", numbers);
         }
         Place::Behind(_) | Place::Made => {
             part(reply, b"begin_search", b"unknown", &[]);

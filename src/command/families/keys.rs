@@ -215,6 +215,7 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
     };
     for db in dbs {
         cx.server.break_watches_of(db, None);
+        cx.server.awaited.all_changed(db);
         cx.server.dirty += cx.server.keyspace.db(db as usize).len();
         let old: Option<Garbage> = cx.server.keyspace.flush(db as usize);
         if let Some(old) = old.filter(|_| lazy) {

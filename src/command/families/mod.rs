@@ -34,6 +34,12 @@ mod server;
 mod set;
 mod slowlog;
 mod sort;
+mod stream;
+mod stream_claim;
+mod stream_group;
+mod stream_info;
+mod stream_read;
+mod stream_words;
 mod string;
 mod substring;
 mod transaction;
@@ -60,6 +66,11 @@ pub const FAMILIES: &[&[Spec]] = &[
     zset::ROWS,
     zset_range::ROWS,
     zset_combine::ROWS,
+    stream::ROWS,
+    stream_read::ROWS,
+    stream_group::ROWS,
+    stream_claim::ROWS,
+    stream_info::ROWS,
     keys::ROWS,
     sort::ROWS,
     dump::ROWS,

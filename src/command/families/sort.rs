@@ -119,7 +119,7 @@ fn sort(cx: &mut Cx<'_>, args: &mut Args<'_>, may_store: bool) -> Outcome {
                 false => set.iter_from(wanted.start).take(wanted.len()).map(member).collect(),
             })
         }
-        Value::Str(_) | Value::Hash(_) => Err(Refusal::WrongType),
+        Value::Str(_) | Value::Hash(_) | Value::Stream(_) => Err(Refusal::WrongType),
     });
     let mut elements: Vec<Vec<u8>> = found.transpose()?.unwrap_or_default();
     if !unsorted {

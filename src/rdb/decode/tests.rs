@@ -153,8 +153,8 @@ fn every_refusal_names_its_place() {
     let corrupt = |what, offset| RdbError::Corrupt { what, offset };
     let key = b"ke".to_vec();
     let cases: [(&[u8], RdbError); 11] = [
-        (b"\x0f\x02ke\x00", RdbError::UnsupportedType { name: "stream", key: key.clone(), offset: 9 }),
-        (b"\x00\x01k\x01v\x15\x02ke\x00", RdbError::UnsupportedType { name: "stream", key, offset: 14 }),
+        (b"\x16\x02ke\x00", RdbError::UnsupportedType { name: "hash", key: key.clone(), offset: 9 }),
+        (b"\x00\x01k\x01v\x19\x02ke\x00", RdbError::UnsupportedType { name: "hash", key, offset: 14 }),
         (b"\x08\x01k", RdbError::UnknownType { kind: 8, offset: 9 }),
         (b"\xf0", RdbError::UnknownType { kind: 240, offset: 9 }),
         (
@@ -181,8 +181,8 @@ fn every_refusal_names_its_place() {
             .map_err(|error| matches!(error, RdbError::Checksum { found: 1, offset: 10, .. })),
         Err(true)
     );
-    let text = unsummed(b"\x0f\x02ke\x00").expect_err("a stream").to_string();
-    assert_eq!(text, "RDB: key 'ke' at offset 9 holds a stream, which is not served here");
+    let text = unsummed(b"\x16\x02ke\x00").expect_err("a newer hash").to_string();
+    assert_eq!(text, "RDB: key 'ke' at offset 9 holds a hash, which is not served here");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //! is in memory.
 
 use crate::base::Millis;
-use crate::keyspace::{Kind, LeafPage, Manifest, PageReader, Record, RecordValue, Value};
-use crate::rdb::{Encoder, Shape};
+use crate::command::stream_transfer;
+use crate::keyspace::{Kind, LeafPage, Manifest, PageReader, Record, RecordValue, StreamPage, StreamPart, Value};
+use crate::rdb::{self, Encoder, Shape};
 use crate::store::Image;
 use std::collections::BTreeMap;
 
@@ -57,6 +58,7 @@ fn item(
                 Kind::Set => Shape::Set,
                 Kind::Zset => Shape::Zset,
                 Kind::Hash => Shape::Hash,
+                Kind::Stream => return stream(image, space, record, encoder, out, sink),
                 Kind::Str => return Err("a large collection that is a string".into()),
             };
             by_hash(image, space, key, deadline, shape, encoder, out, sink)?;
@@ -79,6 +81,13 @@ fn small(key: &[u8], deadline: Option<Millis>, value: Value<'_>, encoder: &mut E
         Value::Zset(set) => {
             encoder.open(key, deadline, Shape::Zset, set.len() as u64, out);
             encoder.elements(out, |to| set.iter_from(0).for_each(|(member, score)| to.scored(member, score)));
+        }
+        Value::Stream(stream) => {
+            encoder.open(key, deadline, Shape::Stream, stream.node_count() as u64, out);
+            encoder.elements(out, |to| {
+                stream_transfer::nodes(stream, |part| to.part(&part));
+                stream_transfer::rest(&stream.head(), stream.groups(), |part| to.part(&part));
+            });
         }
         Value::Hash(hash) => {
             encoder.open(key, deadline, Shape::Hash, hash.len() as u64, out);
@@ -159,6 +168,42 @@ fn chain(
         read.map_err(text)?;
         sink(out)?;
     }
+    Ok(())
+}
+
+/// A large stream: its nodes one by one, then the rest, for which what is pending in its groups is in memory.
+fn stream(
+    image: &Image<'_>,
+    space: u32,
+    record: &Record<'_>,
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+    sink: Sink<'_>,
+) -> Result<(), String> {
+    let (mut nodes, mut leaves, mut trunk) = (Vec::new(), Vec::new(), None);
+    for page in image.pages_of(space) {
+        let (number, bytes) = page.map_err(text)?;
+        match StreamPage::new(&bytes).map_err(text)?.part {
+            StreamPart::Node(id, _) => nodes.push((id, number)),
+            StreamPart::Leaf(leaf) => leaves.push(leaf),
+            StreamPart::Trunk(found) => trunk = Some(found),
+        }
+    }
+    let mut trunk = trunk.ok_or_else(|| format!("the stream of space {space} has no trunk"))?;
+    if !leaves.into_iter().all(|leaf| trunk.load(leaf)) {
+        return Err(format!("pending entries of no group in space {space}"));
+    }
+    nodes.sort_unstable();
+    encoder.open(record.key, record.deadline, Shape::Stream, nodes.len() as u64, out);
+    for (id, page) in nodes {
+        let bytes = image.page(space, page).map_err(text)?;
+        let bytes = bytes.ok_or_else(|| format!("page {page} of space {space} is missing"))?;
+        if let StreamPart::Node(_, node) = StreamPage::new(&bytes).map_err(text)?.part {
+            encoder.elements(out, |to| to.part(&rdb::stream::StreamPart::Node(id, node.to_vec())));
+        }
+        sink(out)?;
+    }
+    encoder.elements(out, |to| stream_transfer::rest(&trunk.head, &trunk.groups, |part| to.part(&part)));
     Ok(())
 }
 

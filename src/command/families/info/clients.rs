@@ -25,7 +25,7 @@ pub const ROWS: &[Row] = &[
         })
     }),
     Field("total_blocking_keys", |server| server.awaited.keys().to_string()),
-    Field("total_blocking_keys_on_nokey", zero),
+    Field("total_blocking_keys_on_nokey", |server| server.awaited.keys_even_gone(&server.clients).to_string()),
 ];
 
 fn count(server: &Server, wanted: impl Fn(&Client) -> bool) -> String {
