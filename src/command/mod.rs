@@ -39,6 +39,7 @@ mod failover;
 pub mod families;
 pub mod feed;
 mod gate;
+mod geohash;
 mod history;
 mod keys_in;
 pub mod latency;

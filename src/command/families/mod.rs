@@ -14,6 +14,8 @@ mod debug;
 mod dump;
 mod expire;
 mod failover;
+mod geo;
+mod geo_search;
 mod hash;
 pub mod help;
 mod hyperloglog;
@@ -58,6 +60,8 @@ pub const FAMILIES: &[&[Spec]] = &[
     bitmap::ROWS,
     bitfield::ROWS,
     hyperloglog::ROWS,
+    geo::ROWS,
+    geo_search::ROWS,
     counter::ROWS,
     hash::ROWS,
     list::ROWS,

@@ -180,7 +180,7 @@ impl Terms {
 }
 
 /// ZADD key \[NX | XX\] \[GT | LT\] \[CH\] \[INCR\] score member [score member ...]
-fn zadd(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+pub fn zadd(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let mut terms = Terms::default();
     loop {
