@@ -313,7 +313,7 @@ fn judged(script: &[Line], judge: &mut Judge, mut follower: Option<&mut Follower
     // The connection whose request nothing has answered so far: the judge may still be at it.
     let mut unanswered = None;
     let end = Line::Title(String::new());
-    for line in script.iter().chain([&end]) {
+    for (at, line) in script.iter().chain([&end]).enumerate() {
         if let Some(follower) = &mut follower
             && unanswered.is_none()
             && matches!(line, Line::Request { .. } | Line::Wait(..) | Line::Title(_))
@@ -361,6 +361,12 @@ fn judged(script: &[Line], judge: &mut Judge, mut follower: Option<&mut Follower
                     }
                     judge.send(*connection, words);
                     asked.clone_from(text);
+                    let answer = if *connection == 1 { "<".to_string() } else { format!("{connection}<") };
+                    if !matches!(script.get(at + 1), Some(Line::Expected(line)) if line.starts_with(&answer)) {
+                        // It waits for something: it must have come before what follows on other connections.
+                        #[expect(clippy::disallowed_methods, reason = "the judge has no other clock")]
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
                 }
             }
             Line::Expected(line) if line.starts_with('~') => {

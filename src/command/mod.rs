@@ -34,6 +34,7 @@ mod call;
 mod client;
 mod client_line;
 mod cx;
+pub mod docs;
 mod events;
 mod failover;
 pub mod families;

@@ -268,6 +268,11 @@ impl Server {
         list.push(watched);
     }
 
+    /// How many keys are watched.
+    pub fn watched_keys(&self) -> usize {
+        self.watched.len()
+    }
+
     /// Forgets all that the client watches.
     pub fn unwatch(&mut self, slot: Slot) {
         let Some(client) = self.clients.get_mut(slot) else { return };

@@ -29,6 +29,9 @@ pub struct SlowLog {
 impl SlowLog {
     /// Adds an entry and drops the oldest ones beyond `len_max`.
     pub fn add(&mut self, entry: SlowEntry, len_max: usize) {
+        if len_max == 0 {
+            return self.clear();
+        }
         self.entries.push_front(SlowEntry { id: self.next_id, ..entry });
         self.next_id += 1;
         self.entries.truncate(len_max);

@@ -188,6 +188,7 @@ pub enum Group {
     Geo,
     Stream,
     Bitmap,
+    Cluster,
 }
 
 impl Group {
@@ -209,12 +210,13 @@ impl Group {
             Group::Geo => "geo",
             Group::Stream => "stream",
             Group::Bitmap => "bitmap",
+            Group::Cluster => "cluster",
         }
     }
 
     fn category(self) -> Categories {
         match self {
-            Group::Generic | Group::Server => Categories(0),
+            Group::Generic | Group::Server | Group::Cluster => Categories(0),
             Group::String => Categories::STRING,
             Group::List => Categories::LIST,
             Group::Set => Categories::SET,

@@ -30,6 +30,9 @@ pub fn input(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Arg
     let wanted = client.parser.wanted(kept.len());
     kept.reserve(bytes.len().max(wanted));
     kept.extend_from_slice(bytes);
+    if hoards(server, slot, kept.len()) {
+        return Progress::Closing;
+    }
     let (used, progress) = drive(server, slot, &kept, args);
     if progress == Progress::Closing {
         return progress;
@@ -85,13 +88,17 @@ fn keep(server: &mut Server, slot: Slot, rest: &[u8]) {
     refuse_hoarding(server, slot);
 }
 
-/// `client-query-buffer-limit`: a request that grows without end is not waited for.
 fn refuse_hoarding(server: &mut Server, slot: Slot) {
+    let kept = server.clients.get(slot).map_or(0, |client| client.partial.len());
+    hoards(server, slot, kept);
+}
+
+/// `client-query-buffer-limit`: a request that grows without end is not waited for. Whether the connection is to end.
+fn hoards(server: &mut Server, slot: Slot, kept: usize) -> bool {
     let limit = server.config.settings.client_query_buffer_limit;
-    let Some(client) = server.clients.get(slot) else { return };
-    if client.partial.len() as u64 > limit {
-        tracing::warn!("Closing client that reached max query buffer length: addr={}", client.addr);
-        server.stats.query_buffer_disconnections += 1;
-        server.close(slot, Closing::Now);
-    }
+    let Some(client) = server.clients.get(slot).filter(|_| kept as u64 > limit) else { return false };
+    tracing::warn!("Closing client that reached max query buffer length: addr={}", client.addr);
+    server.stats.query_buffer_disconnections += 1;
+    server.close(slot, Closing::Now);
+    true
 }

@@ -1,4 +1,5 @@
 //! A real redis-server beside the tests: it says whether our golden lines are true.
+#![allow(dead_code, reason = "each test uses its share")]
 
 use regent::resp::{Frame, command, decode};
 use std::collections::BTreeMap;

@@ -18,11 +18,11 @@ pub const ROWS: &[Spec] = &[
                 .sub_of("module")
                 .doc("4.0.0", "Returns all loaded modules."),
         ]),
-    spec("cluster", -2, NONE, Group::Server, no_cluster).doc("3.0.0", "A container for Redis Cluster commands."),
-    spec("readonly", 1, FAST.or(LOADING).or(STALE), Group::Server, no_cluster)
+    spec("cluster", -2, NONE, Group::Cluster, no_cluster).doc("3.0.0", "A container for Redis Cluster commands."),
+    spec("readonly", 1, FAST.or(LOADING).or(STALE), Group::Cluster, no_cluster)
         .acl(Categories::CONNECTION)
         .doc("3.0.0", "Enables read-only queries for a connection to a Redis Cluster replica node."),
-    spec("readwrite", 1, FAST.or(LOADING).or(STALE), Group::Server, no_cluster)
+    spec("readwrite", 1, FAST.or(LOADING).or(STALE), Group::Cluster, no_cluster)
         .acl(Categories::CONNECTION)
         .doc("3.0.0", "Enables read-write queries for a connection to a Redis Cluster replica node."),
 ];

@@ -26,6 +26,9 @@ pub const ROWS: &[Row] = &[
     }),
     Field("total_blocking_keys", |server| server.awaited.keys().to_string()),
     Field("total_blocking_keys_on_nokey", |server| server.awaited.keys_even_gone(&server.clients).to_string()),
+    Field("pubsub_clients", |server| count(server, |client| client.listens())),
+    Field("watching_clients", |server| count(server, |client| !client.watching.is_empty())),
+    Field("total_watched_keys", |server| server.watched_keys().to_string()),
 ];
 
 fn count(server: &Server, wanted: impl Fn(&Client) -> bool) -> String {

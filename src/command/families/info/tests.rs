@@ -10,7 +10,7 @@ server: redis_version redis_git_sha1 redis_git_dirty redis_build_id redis_mode o
     shutdown_in_milliseconds * | server_name regent_version
 clients: connected_clients cluster_connections maxclients client_recent_max_input_buffer
     client_recent_max_output_buffer blocked_clients tracking_clients clients_in_timeout_table total_blocking_keys
-    total_blocking_keys_on_nokey
+    total_blocking_keys_on_nokey | pubsub_clients watching_clients total_watched_keys
 memory: used_memory used_memory_human used_memory_rss used_memory_rss_human used_memory_peak used_memory_peak_human
     used_memory_peak_perc used_memory_overhead used_memory_startup used_memory_dataset used_memory_dataset_perc
     allocator_allocated allocator_active allocator_resident total_system_memory total_system_memory_human

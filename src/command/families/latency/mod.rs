@@ -4,7 +4,7 @@ mod report;
 
 use super::help::help;
 use crate::command::spec::{ADMIN, Flags, Group, LOADING, NONE, NOSCRIPT, STALE, Spec, spec};
-use crate::command::{Args, CommandStat, Cx, Outcome, Refusal, table};
+use crate::command::{Args, CommandStat, Cx, Outcome, Refusal};
 use std::collections::BTreeMap;
 
 pub const ROWS: &[Spec] = &[spec("latency", -2, NONE, Group::Server, |_, _| Err(Refusal::Syntax))
@@ -117,7 +117,7 @@ fn doctor(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
 fn histogram(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let mut wanted: Vec<&'static Spec> = Vec::new();
     while let Some(name) = args.maybe() {
-        if let Some(spec) = table::by_full_name(name) {
+        if let Some(spec) = cx.server.names.full(name) {
             wanted.push(spec);
             wanted.extend(spec.subs);
         }

@@ -1,10 +1,13 @@
-//! COMMAND: the table of commands, told to clients. Everything here is a loop over the table.
+//! COMMAND: the table of commands, told to clients. Everything here is a loop over the table; [`docs`] tells what the
+//! docs files say, [`keys`] finds the keys of a request.
+
+mod docs;
+mod keys;
 
 use super::help::help;
 use crate::base::glob;
-use crate::command::keys_in::{keys_in, requested};
 use crate::command::spec::{Categories, Flags, Group, KeySpec, LOADING, Place, STALE, Spec, spec};
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{self, Args, Cx, Outcome, Refusal};
 use crate::resp::Writer;
 
 const ANY: Flags = LOADING.or(STALE);
@@ -20,9 +23,9 @@ const fn sub(name: &'static str, arity: i16, run: crate::command::spec::Run) -> 
 
 const SUBS: &[Spec] = &[
     sub("count", 2, count).doc("2.8.13", "Returns a count of commands."),
-    sub("docs", -2, docs).doc("7.0.0", "Returns documentary information about one, multiple or all commands."),
-    sub("getkeys", -3, getkeys).doc("2.8.13", "Extracts the key names from an arbitrary command."),
-    sub("getkeysandflags", -3, getkeysandflags)
+    sub("docs", -2, docs::docs).doc("7.0.0", "Returns documentary information about one, multiple or all commands."),
+    sub("getkeys", -3, keys::getkeys).doc("2.8.13", "Extracts the key names from an arbitrary command."),
+    sub("getkeysandflags", -3, keys::getkeysandflags)
         .doc("7.0.0", "Extracts the key names and access flags for an arbitrary command."),
     sub("help", 2, |cx, _| help(cx, HELP)).doc("5.0.0", "Returns helpful text about the different subcommands."),
     sub("info", -2, info).doc("2.8.13", "Returns information about one, multiple or all commands."),
@@ -95,7 +98,9 @@ fn describe(reply: &mut Writer<'_>, spec: &Spec) {
     reply.int(step);
     let categories: Vec<String> = spec.all_categories().names().map(|name| format!("@{name}")).collect();
     words(reply, categories.iter().map(String::as_str));
-    reply.set(0); // tips
+    let tips = &command::docs::of(spec).tips;
+    reply.set(tips.len());
+    tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
     reply.set(spec.keys.len());
     spec.keys.iter().for_each(|keys| describe_keys(reply, keys));
     reply.set(spec.subs.len());
@@ -168,41 +173,15 @@ fn words<'w>(reply: &mut Writer<'_>, words: impl Iterator<Item = &'w str>) {
     words.into_iter().for_each(|word| reply.simple(word));
 }
 
-/// COMMAND DOCS \[name ...\]: the unknown are left out.
-fn docs(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let mut found: Vec<&'static Spec> = Vec::new();
-    if args.left() == 0 {
-        found.extend(cx.server.names.all());
-    }
-    while let Some(name) = args.maybe() {
-        found.extend(cx.server.names.full(name));
-    }
-    let mut reply = cx.reply();
-    reply.map(found.len());
-    found.into_iter().for_each(|spec| document(&mut reply, spec));
-    Ok(())
+/// All rows, those of subcommands behind their container's.
+fn with_subs(cx: &Cx<'_>) -> impl Iterator<Item = &'static Spec> + use<> {
+    cx.server.names.all().into_iter().flat_map(|spec| std::iter::once(spec).chain(spec.subs))
 }
 
-fn document(reply: &mut Writer<'_>, spec: &Spec) {
-    reply.bulk(spec.full_name().as_bytes());
-    reply.map(3 + usize::from(!spec.subs.is_empty()));
-    reply.bulk(b"summary");
-    reply.bulk(spec.summary.trim_end_matches('.').as_bytes());
-    reply.bulk(b"since");
-    reply.bulk(spec.since.as_bytes());
-    reply.bulk(b"group");
-    reply.bulk(spec.group.name().as_bytes());
-    if !spec.subs.is_empty() {
-        reply.bulk(b"subcommands");
-        reply.map(spec.subs.len());
-        spec.subs.iter().for_each(|sub| document(reply, sub));
-    }
-}
-
-/// COMMAND LIST \[FILTERBY MODULE name | ACLCAT category | PATTERN pattern\]. With a filter, subcommands are judged too.
+/// COMMAND LIST \[FILTERBY MODULE name | ACLCAT category | PATTERN pattern\]
 fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let names: Vec<String> = if args.left() == 0 {
-        cx.server.names.all().into_iter().map(Spec::full_name).collect()
+        with_subs(cx).map(Spec::full_name).collect()
     } else {
         if args.left() != 3 || !args.take("FILTERBY") {
             return Err(Refusal::Syntax);
@@ -216,45 +195,8 @@ fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         if !matches!(kind.as_slice(), b"aclcat" | b"pattern" | b"module") {
             return Err(Refusal::Syntax);
         }
-        let all = cx.server.names.all().into_iter();
-        all.flat_map(|spec| std::iter::once(spec).chain(spec.subs)).filter(fits).map(Spec::full_name).collect()
+        with_subs(cx).filter(fits).map(Spec::full_name).collect()
     };
     cx.reply().bulks(&names);
     Ok(())
-}
-
-/// COMMAND GETKEYS command \[argument ...\]
-fn getkeys(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let keys = keys_of(cx, args)?;
-    cx.reply().array(keys.len());
-    keys.into_iter().for_each(|(key, _)| cx.reply().bulk(key));
-    Ok(())
-}
-
-/// COMMAND GETKEYSANDFLAGS command \[argument ...\]
-fn getkeysandflags(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let keys = keys_of(cx, args)?;
-    let mut reply = cx.reply();
-    reply.array(keys.len());
-    for (key, flags) in keys {
-        reply.array(2);
-        reply.bulk(key);
-        words(&mut reply, flags.iter().copied());
-    }
-    Ok(())
-}
-
-/// The keys of the request that stands behind the first two words.
-fn keys_of<'a>(cx: &Cx<'_>, args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static [&'static str])>, Refusal> {
-    const BEFORE: usize = 2;
-    let request = args.from(BEFORE);
-    let spec = requested(&cx.server.names, &request).ok_or_else(|| Refusal::err("Invalid command specified"))?;
-    if !spec.keys.iter().any(KeySpec::is_key) {
-        return Err(Refusal::err("The command has no key arguments"));
-    }
-    if !spec.fits(request.len()) {
-        return Err(Refusal::err("Invalid number of arguments specified for command"));
-    }
-    let keys = keys_in(spec, request.len(), &|index| request.at(index));
-    Ok(keys.into_iter().map(|key| (request.at(key.index), key.flags)).collect())
 }
