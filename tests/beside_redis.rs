@@ -4,7 +4,6 @@
 //! A failure names its seed: `SEED=n cargo test --test beside_redis` walks that one alone.
 
 mod in_process;
-#[expect(dead_code, reason = "this test uses its share")]
 mod judge;
 mod walk;
 

@@ -98,14 +98,11 @@ mod tests {
     use crate::command::table;
 
     #[test]
-    fn every_command_has_docs_and_all_docs_have_a_command() {
+    fn every_command_has_docs() {
         let names: Vec<String> =
             table::all().flat_map(|spec| std::iter::once(spec).chain(spec.subs)).map(Spec::full_name).collect();
         let without: Vec<&String> = names.iter().filter(|name| !ALL.contains_key(name.as_str())).collect();
         assert!(without.is_empty(), "no docs: {without:?}");
-        let mut useless: Vec<&&str> = ALL.keys().filter(|docs| !names.iter().any(|name| name == **docs)).collect();
-        useless.sort();
-        assert!(useless.is_empty(), "no such command: {useless:?}");
     }
 
     #[test]
