@@ -114,6 +114,8 @@ mod tests {
                 check(spec, &argument.arguments);
             }
         }
-        table::all().flat_map(|spec| std::iter::once(spec).chain(spec.subs)).for_each(|spec| check(spec, &of(spec).arguments));
+        table::all()
+            .flat_map(|spec| std::iter::once(spec).chain(spec.subs))
+            .for_each(|spec| check(spec, &of(spec).arguments));
     }
 }
