@@ -216,13 +216,13 @@ impl Group {
 
     fn category(self) -> Categories {
         match self {
-            Group::Generic | Group::Server | Group::Cluster => Categories(0),
+            // Of the commands about channels, the flag says which are in the category.
+            Group::Generic | Group::Server | Group::Cluster | Group::PubSub => Categories(0),
             Group::String => Categories::STRING,
             Group::List => Categories::LIST,
             Group::Set => Categories::SET,
             Group::SortedSet => Categories::SORTEDSET,
             Group::Hash => Categories::HASH,
-            Group::PubSub => Categories::PUBSUB,
             Group::Transactions => Categories::TRANSACTION,
             Group::Connection => Categories::CONNECTION,
             Group::Scripting => Categories::SCRIPTING,

@@ -16,6 +16,8 @@ use hashbrown::HashSet;
 const READ: &[KeySpec] = &[key(1, &["RO", "access"])];
 const LOOK: &[KeySpec] = &[key(1, &["RO"])];
 const READ_ALL: &[KeySpec] = &[keys_from(1, 1, &["RO", "access"])];
+/// With the flag that Redis has for it.
+const STORE_INTER: &[KeySpec] = &[key(1, &["RW", "update"]), STORE_OF_ALL[1]];
 const STORE_OF_ALL: &[KeySpec] = &[key(1, &["OW", "update"]), keys_from(2, 1, &["RO", "access"])];
 
 pub const ROWS: &[Spec] = &[
@@ -32,7 +34,7 @@ pub const ROWS: &[Spec] = &[
         .keys(LOOK)
         .doc("1.0.0", "Determines whether a member belongs to a set."),
     spec("smismember", -3, READONLY.or(FAST), Group::Set, smismember)
-        .keys(LOOK)
+        .keys(READ)
         .doc("6.2.0", "Determines whether multiple members belong to a set."),
     spec("scard", 2, READONLY.or(FAST), Group::Set, scard)
         .keys(LOOK)
@@ -55,7 +57,7 @@ pub const ROWS: &[Spec] = &[
         .keys(READ_ALL)
         .doc("1.0.0", "Returns the difference of multiple sets."),
     spec("sinterstore", -3, WRITE.or(DENYOOM), Group::Set, |cx, args| store(cx, args, Combination::Inter))
-        .keys(STORE_OF_ALL)
+        .keys(STORE_INTER)
         .doc("1.0.0", "Stores the intersect of multiple sets in a key."),
     spec("sunionstore", -3, WRITE.or(DENYOOM), Group::Set, |cx, args| store(cx, args, Combination::Union))
         .keys(STORE_OF_ALL)
