@@ -34,7 +34,7 @@ fn a_file_of_users_is_read_written_and_read_again() {
     let text = fs::read_to_string(node.path.join("users.acl")).expect("the file");
     assert_eq!(text.lines().count(), 4, "{text}");
     assert!(!text.contains("secret"), "passwords are kept as digests: {text}");
-    node.ok("ACL DELUSER carol");
+    assert_eq!(node.ask("ACL DELUSER carol"), Frame::Int(1));
     node.ok("ACL LOAD");
     assert!(node.client().ask("AUTH carol pass").is_ok());
     assert!(alice.ask("SET app:2 x").is_ok(), "who has not changed stays connected");
