@@ -330,8 +330,9 @@ pub enum Place {
     },
     /// Behind the word at this index, which says how many they are.
     Counted(usize),
-    /// One key behind this option; the option counts where it stands last, as its handler reads it.
-    Behind(&'static str),
+    /// One key behind this option; the option counts where it stands last, as its handler reads it. It stands at the
+    /// index or later; 0 where Redis says of it that nobody knows where it stands.
+    Behind { option: &'static str, from: usize },
     /// A part of the words behind this one, which stands at the index or later: the first half of them is 2.
     Word { word: &'static str, from: usize, part: usize },
     /// Names made of values: nobody knows them before.
@@ -354,8 +355,8 @@ pub const fn keys_counted(first: usize, flags: &'static [&'static str]) -> KeySp
 }
 
 /// The key behind an option.
-pub const fn key_behind(option: &'static str, flags: &'static [&'static str]) -> KeySpec {
-    KeySpec { flags, place: Place::Behind(option) }
+pub const fn key_behind(option: &'static str, from: usize, flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, place: Place::Behind { option, from } }
 }
 
 /// Keys behind a word that stands at `from` or later: the first `1/part` of what follows it.
@@ -391,9 +392,9 @@ impl KeySpec {
                 let first = at + 1;
                 (first..first.saturating_add(count).min(words.max(first))).step_by(1)
             }
-            Place::Behind(option) => {
+            Place::Behind { option, from } => {
                 let stands = |&at: &usize| word(at).eq_ignore_ascii_case(option.as_bytes());
-                let at = (1..words.saturating_sub(1)).rev().find(stands).map(|at| at + 1);
+                let at = (from.max(1)..words.saturating_sub(1)).rev().find(stands).map(|at| at + 1);
                 at.map_or(0..0, |at| at..at + 1).step_by(1)
             }
             Place::Word { word: name, from, part } => {

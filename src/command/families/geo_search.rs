@@ -9,8 +9,12 @@ use crate::command::{Args, Cx, Outcome, Refusal};
 use crate::keyspace::{Key, ZsetRef};
 
 const READ: &[KeySpec] = &[key(1, &["RO", "access"])];
-const STORED: &[KeySpec] =
-    &[key(1, &["RO", "access"]), key_behind("STORE", &["OW", "update"]), key_behind("STOREDIST", &["OW", "update"])];
+const STORED: &[KeySpec] = &[READ[0], stored("STORE", 6), stored("STOREDIST", 6)];
+const STORED_BY_MEMBER: &[KeySpec] = &[READ[0], stored("STORE", 5), stored("STOREDIST", 5)];
+
+const fn stored(option: &'static str, from: usize) -> KeySpec {
+    key_behind(option, from, &["OW", "update"])
+}
 
 pub const ROWS: &[Spec] = &[
     spec("geosearch", -7, READONLY, Group::Geo, |cx, args| search(cx, args, Form::Search { stores: false }))
@@ -40,7 +44,7 @@ pub const ROWS: &[Spec] = &[
     spec("georadiusbymember", -5, WRITE.or(DENYOOM).or(MOVABLE_KEYS), Group::Geo, |cx, args| {
         search(cx, args, Form::Radius { member: true, may_store: true })
     })
-    .keys(STORED)
+    .keys(STORED_BY_MEMBER)
     .doc(
         "3.2.0",
         "Queries a geospatial index for members within a distance from a member, optionally stores the result.",

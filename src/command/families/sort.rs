@@ -13,7 +13,7 @@ use std::ops::Range;
 
 const STORING: Flags = WRITE.or(DENYOOM).or(MOVABLE_KEYS);
 const READ: &[KeySpec] = &[key(1, &["RO", "access"]), keys_made(&["RO", "access"])];
-const STORE: &[KeySpec] = &[READ[0], READ[1], key_behind("STORE", &["OW", "update"])];
+const STORE: &[KeySpec] = &[READ[0], READ[1], key_behind("STORE", 0, &["OW", "update"])];
 const TYPES: Categories = Categories::SET.or(Categories::SORTEDSET).or(Categories::LIST).or(Categories::DANGEROUS);
 
 pub const ROWS: &[Spec] = &[

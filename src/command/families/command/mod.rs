@@ -159,7 +159,15 @@ fn describe_keys(reply: &mut Writer<'_>, keys: &KeySpec) {
             let numbers: &[(&[u8], i64)] = &[(b"lastkey", -1), (b"keystep", 1), (b"limit", limit as i64)];
             part(reply, b"find_keys", b"range", numbers);
         }
-        Place::Behind(_) | Place::Made => {
+        Place::Behind { option, from: from @ 1.. } => {
+            head(reply, b"begin_search", b"keyword", 2);
+            reply.bulk(b"keyword");
+            reply.bulk(option.as_bytes());
+            reply.bulk(b"startfrom");
+            reply.int(from as i64);
+            part(reply, b"find_keys", b"range", &[(b"lastkey", 0), (b"keystep", 1), (b"limit", 0)]);
+        }
+        Place::Behind { .. } | Place::Made => {
             part(reply, b"begin_search", b"unknown", &[]);
             part(reply, b"find_keys", b"unknown", &[]);
         }
