@@ -8,8 +8,9 @@ use crate::command::acl::Acl;
 use crate::command::{Kind, Names, Origin, Parts, Save, Server};
 use crate::config::{Config, Role, ShutdownFlags};
 use crate::keyspace::Keyspace;
-use crate::runtime::listener::UnixDoor;
+use crate::runtime::listener::{Doors, UnixDoor};
 use crate::runtime::process::{Signals, Stop, daemonize, notify_ready};
+use crate::runtime::tls::Tls;
 use crate::runtime::{
     self, Bells, StopRequest, World, clock, cron, disk, gauges, launch, links, listener, logging, recovery, turn,
 };
@@ -51,23 +52,26 @@ fn start(config: Config) -> Result<i32, String> {
     if !later.is_empty() {
         tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
     }
-    if settings.port == 0 && settings.unixsocket.is_empty() {
+    if listener::transports(settings).next().is_none() {
         return Err("Configured to not listen anywhere, exiting.".into());
     }
     acl.read_file(&config)?;
-    let listeners = if settings.port == 0 { Vec::new() } else { launch::listen(settings)? };
-    let unix = UnixDoor::open(settings)?;
+    let tls = launch::tls(settings)?;
+    let doors = launch::listen(settings)?;
+    let ways = Ways { doors, unix: UnixDoor::open(settings)?, tls };
     let _pid_file = launch::show(&config, "regent node", "/var/run/redis.pid");
-    launch::block_on(serve(config, names, acl, listeners, unix))
+    launch::block_on(serve(config, names, acl, ways))
 }
 
-async fn serve(
-    config: Config,
-    names: Names,
-    acl: Acl,
-    listeners: Vec<std::net::TcpListener>,
+/// How clients come.
+struct Ways {
+    doors: Doors,
     unix: Option<UnixDoor>,
-) -> Result<i32, String> {
+    tls: Tls,
+}
+
+async fn serve(config: Config, names: Names, acl: Acl, ways: Ways) -> Result<i32, String> {
+    let Ways { doors, unix, tls } = ways;
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
     tracing::info!("Server initialized");
     let bells = Bells::default();
@@ -78,11 +82,11 @@ async fn serve(
     gauges::start(&mut server, startup);
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });
-    let world = World::new(server, disk, bells);
+    let world = World::new(server, disk, bells, tls);
     tokio::task::spawn_local(turn::turns(world.clone()));
     tokio::task::spawn_local(cron::beats(world.clone()));
     tokio::task::spawn_local(cron::serve_disk(world.clone()));
-    listener::open(&world, listeners)?;
+    listener::open(&world, doors)?;
     links::follow_configured(&world);
     links::seek_tail(&world);
     if let Some(door) = &unix {

@@ -6,10 +6,12 @@ use crate::consensus::{Group, GroupConfig};
 use crate::failover::founding::{Belongs, Saved};
 use crate::failover::{self, GroupId, Me};
 use crate::monitor::{ANNOUNCE_HOSTNAMES, Identity, Monitor, SENTINEL_USER, peer_pass};
+use crate::runtime::listener::Doors;
 use crate::runtime::process::{Signals, daemonize, notify_ready};
 use crate::runtime::sentinel::peers::{ASKS_MAX, Dialler, Receptionist};
 use crate::runtime::sentinel::{Agreement, RegistryMachine, World, address, keeper, now};
-use crate::runtime::{self, launch, logging};
+use crate::runtime::tls::Tls;
+use crate::runtime::{self, launch, listener, logging};
 use crate::store::group::GroupStore;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,22 +68,23 @@ fn start(mut config: Config) -> Result<i32, String> {
             tracing::warn!("sentinel.conf: {}", why.trim_start_matches("ERR "));
         }
     }
+    let tls = launch::tls(settings)?;
     let listeners = launch::listen(settings)?;
     let _pid_file = launch::show(&config, "regent sentinel", "/var/run/redis-sentinel.pid");
     if config.sentinel.myid.is_none() {
         config.sentinel.myid = Some(runtime::random_id(RunId::from_random));
     }
-    launch::block_on(serve(config, listeners))
+    launch::block_on(serve(config, listeners, tls))
 }
 
-async fn serve(mut config: Config, listeners: Vec<std::net::TcpListener>) -> Result<i32, String> {
+async fn serve(mut config: Config, listeners: Doors, tls: Tls) -> Result<i32, String> {
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
     address::resolve_file(&mut config).await?;
     let dir = config.settings.dir.clone();
     let (store, records) = GroupStore::open(Path::new(&dir), STORE).map_err(|error| error.to_string())?;
     let agreement = Agreement::new();
     let (desk, asks) = mpsc::channel(ASKS_MAX);
-    let dialler = Dialler::new(peer_pass(&config));
+    let dialler = Dialler::new(peer_pass(&config), tls.clone());
     let pass = dialler.clone();
     let saved: Saved = match store.meta("promise") {
         Some(bytes) => failover::decode(&bytes).map_err(|why| format!("the store {dir}/{STORE} is damaged: {why}"))?,
@@ -117,11 +120,14 @@ async fn serve(mut config: Config, listeners: Vec<std::net::TcpListener>) -> Res
     let luck = GroupId(u128::from(random_u64()) << 64 | u128::from(random_u64()));
     let monitor = Monitor::new(config, Identity { me, saved: saved.clone(), luck }, now(), &mut out);
     let (founding, wishes) = mpsc::channel(keeper::FOUNDING_MAX);
-    let world = World::new(monitor, group, agreement, founding, pass);
+    let world = World::new(monitor, group, agreement, founding, pass, tls);
+    let ways: Vec<_> = listener::transports(&world.monitor.borrow().config.settings).collect();
     world.perform(out);
     world.start(wishes, asks);
-    for listener in listeners {
-        world.listen(tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?);
+    let plain = listeners.tcp.into_iter().map(|listener| (listener, false));
+    for (listener, secure) in plain.chain(listeners.tls.into_iter().map(|listener| (listener, true))) {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+        world.listen(listener, secure);
     }
     // A crash between the promise and Raft's own record: what was decided is taken up again.
     if world.group.identity().group().is_none() {
@@ -131,7 +137,9 @@ async fn serve(mut config: Config, listeners: Vec<std::net::TcpListener>) -> Res
             None => {}
         }
     }
-    tracing::info!("Ready to accept connections tcp");
+    for transport in ways {
+        tracing::info!("Ready to accept connections {transport}");
+    }
     notify_ready();
     tokio::select! {
         () = world.exit.notified() => {}

@@ -2,5 +2,7 @@
 
 mod support;
 
+#[path = "net/tls.rs"]
+mod tls;
 #[path = "net/unix.rs"]
 mod unix;

@@ -21,6 +21,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("socket2", &["runtime"]),
     ("sd_notify", &["runtime"]),
     ("getrandom", &["runtime"]),
+    ("tokio_rustls", &["runtime"]),
 ];
 
 /// Who may name tokio at all: the loop, the peers' protocol (traits and timers), and the assemblies.

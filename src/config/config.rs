@@ -123,7 +123,7 @@ impl Config {
             title,
             bind: self.settings.bind.first().map(|first| first.trim_start_matches('-')),
             port: self.settings.port,
-            tls_port: 0,
+            tls_port: self.settings.tls_port,
             unixsocket: &self.settings.unixsocket,
             sentinel: self.role == Role::Sentinel,
             config_file: file.as_deref(),

@@ -37,6 +37,42 @@ honoured! {
     /// Connections accepted in one turn of the loop.
     "max-new-connections-per-cycle" = "10", int(1, 1000), OPEN | BOTH | LATER => max_new_connections_per_cycle: i64;
 
+    // -- TLS
+    /// Port for TLS connections; 0 is none.
+    "tls-port" = "0", int(0, 65535), OPEN | BOTH => tls_port: u16;
+    /// Certificate of the server, with the chain behind it, PEM.
+    "tls-cert-file" = "", text(), OPEN | BOTH => tls_cert_file: String;
+    /// Key of that certificate, PEM, not encrypted.
+    "tls-key-file" = "", text(), OPEN | BOTH => tls_key_file: String;
+    /// Certificate for outgoing connections; empty is that of the server.
+    "tls-client-cert-file" = "", text(), OPEN | BOTH => tls_client_cert_file: String;
+    /// Key of that certificate.
+    "tls-client-key-file" = "", text(), OPEN | BOTH => tls_client_key_file: String;
+    /// Parameters of a key exchange that there is not here: said, and not used.
+    "tls-dh-params-file" = "", text(), OPEN | BOTH => tls_dh_params_file: String;
+    /// Authorities that are trusted, PEM.
+    "tls-ca-cert-file" = "", text(), OPEN | BOTH => tls_ca_cert_file: String;
+    /// Directory of files with such authorities.
+    "tls-ca-cert-dir" = "", text(), OPEN | BOTH => tls_ca_cert_dir: String;
+    /// Whether clients must, may or need not have a certificate.
+    "tls-auth-clients" = "yes", choice(TlsAuthClients::NAMES), OPEN | BOTH => tls_auth_clients: TlsAuthClients;
+    /// Whether links that are made (to a master, to nodes, to sentinels) use TLS.
+    "tls-replication" = "no", yes_no(), OPEN | BOTH => tls_replication: bool;
+    /// Versions that are allowed, of `TLSv1.2 TLSv1.3`; empty is both.
+    "tls-protocols" = "", text(), OPEN | BOTH => tls_protocols: String;
+    /// Ciphers of TLS 1.2, by OpenSSL's names; empty is all that there are.
+    "tls-ciphers" = "", text(), OPEN | BOTH => tls_ciphers: String;
+    /// Ciphers of TLS 1.3.
+    "tls-ciphersuites" = "", text(), OPEN | BOTH => tls_ciphersuites: String;
+    /// Whether the server chooses the cipher.
+    "tls-prefer-server-ciphers" = "no", yes_no(), OPEN | BOTH => tls_prefer_server_ciphers: bool;
+    /// Whether sessions are resumed.
+    "tls-session-caching" = "yes", yes_no(), OPEN | BOTH => tls_session_caching: bool;
+    /// Sessions that are remembered.
+    "tls-session-cache-size" = "20480", int(0, INT), OPEN | BOTH => tls_session_cache_size: i64;
+    /// Seconds for which they are.
+    "tls-session-cache-timeout" = "300", int(0, INT), OPEN | BOTH => tls_session_cache_timeout: i64;
+
     // -- process
     /// Run in the background.
     "daemonize" = "no", yes_no(), FIXED | BOTH => daemonize: bool;

@@ -151,46 +151,12 @@ kept! {
     "commandlog-large-reply-max-len" = "128", int(0, LONG), OPEN;
 
     // -- TLS
-    /// Port for TLS connections.
-    "tls-port" = "0", int(0, 65535), OPEN;
-    /// Certificate of the server.
-    "tls-cert-file" = "", text(), OPEN;
-    /// Key of that certificate.
-    "tls-key-file" = "", text(), OPEN;
-    /// Password of that key.
+    /// Password of the server's key: an encrypted key is refused.
     "tls-key-file-pass" = "", text(), OPEN | SECRET;
-    /// Certificate for outgoing connections.
-    "tls-client-cert-file" = "", text(), OPEN;
-    /// Key of that certificate.
-    "tls-client-key-file" = "", text(), OPEN;
-    /// Password of that key.
+    /// Password of the key for outgoing connections, likewise.
     "tls-client-key-file-pass" = "", text(), OPEN | SECRET;
-    /// Parameters of the key exchange.
-    "tls-dh-params-file" = "", text(), OPEN;
-    /// Authorities that are trusted.
-    "tls-ca-cert-file" = "", text(), OPEN;
-    /// Directory of such authorities.
-    "tls-ca-cert-dir" = "", text(), OPEN;
-    /// Whether clients must have a certificate.
-    "tls-auth-clients" = "yes", choice(&["no", "yes", "optional"]), OPEN;
-    /// Whether replication links use TLS.
-    "tls-replication" = "no", yes_no(), OPEN;
     /// Whether the cluster's bus uses TLS.
     "tls-cluster" = "no", yes_no(), OPEN;
-    /// Versions of TLS that are allowed.
-    "tls-protocols" = "", text(), OPEN;
-    /// Ciphers of TLS 1.2.
-    "tls-ciphers" = "", text(), OPEN;
-    /// Ciphers of TLS 1.3.
-    "tls-ciphersuites" = "", text(), OPEN;
-    /// Whether the server chooses the cipher.
-    "tls-prefer-server-ciphers" = "no", yes_no(), OPEN;
-    /// Whether sessions are resumed.
-    "tls-session-caching" = "yes", yes_no(), OPEN;
-    /// Sessions that are remembered.
-    "tls-session-cache-size" = "20480", int(0, INT), OPEN;
-    /// Seconds for which they are.
-    "tls-session-cache-timeout" = "300", int(0, INT), OPEN;
     /// TLS connections accepted in one turn of the loop.
     "max-new-tls-connections-per-cycle" = "1", int(1, 1000), OPEN;
 

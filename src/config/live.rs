@@ -290,10 +290,16 @@ mod tests {
         assert_eq!(config.settings.maxmemory, 0);
         let names = set(&mut config, &[("maxmemory", "1gb"), ("slave-priority", "7"), ("hz", "10")]).unwrap();
         assert_eq!(names, ["maxmemory", "replica-priority"], "hz had that value");
-        let change = config.set(&[(b"maxmemory", b"2gb"), (b"tls-port", b"1")], ALL).unwrap();
-        assert_eq!((get(&config, "maxmemory"), get(&config, "tls-port")), ("2147483648".into(), "1".into()));
+        let change = config.set(&[(b"maxmemory", b"2gb"), (b"cluster-announce-port", b"1")], ALL).unwrap();
+        assert_eq!(
+            (get(&config, "maxmemory"), get(&config, "cluster-announce-port")),
+            ("2147483648".into(), "1".into())
+        );
         config.undo(change);
-        assert_eq!((get(&config, "maxmemory"), get(&config, "tls-port")), ("1073741824".into(), "0".into()));
+        assert_eq!(
+            (get(&config, "maxmemory"), get(&config, "cluster-announce-port")),
+            ("1073741824".into(), "0".into())
+        );
     }
 
     #[test]

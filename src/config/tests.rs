@@ -230,8 +230,8 @@ fn dir_is_made_absolute_and_the_file_is_found_after_it() {
 
 #[test]
 fn kept_directives_in_use_are_named() {
-    let config = node("--tls-port 0 --syslog-ident x --port 1 --loadmodule m.so").unwrap();
-    assert_eq!(config.kept_in_use(), ["syslog-ident", "tls-port", "loadmodule"]);
+    let config = node("--cluster-announce-port 0 --syslog-ident x --port 1 --loadmodule m.so").unwrap();
+    assert_eq!(config.kept_in_use(), ["cluster-announce-port", "syslog-ident", "loadmodule"]);
     let mut sentinel = Config::new(Role::Sentinel, Path::new("/"));
     sentinel.load_text("port 1\nsave 60 1\nloglevel debug\nlua-replicate-commands yes\n", "s").unwrap();
     assert_eq!(sentinel.kept_in_use(), ["save"], "what only nodes heed means nothing to a sentinel");

@@ -109,6 +109,8 @@ choices! {
     AppendFsync { Everysec = "everysec", Always = "always", No = "no" }
     /// `loglevel`, from the most to the least talkative.
     LogLevel { Debug = "debug", Verbose = "verbose", Notice = "notice", Warning = "warning", Nothing = "nothing" }
+    /// `tls-auth-clients`: whether clients must have a certificate.
+    TlsAuthClients { No = "no", Yes = "yes", Optional = "optional" }
     /// `supervised`: who watches the process.
     Supervised { Upstart = "upstart", Systemd = "systemd", Auto = "auto", No = "no" }
     /// `maxmemory-policy`: what is dropped when memory is full.

@@ -101,33 +101,55 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
     world.disk.borrow().show(&mut server);
 }
 
+/// The directives that say where is listened.
+const SOCKETS: [&str; 3] = ["port", "tls-port", "bind"];
+
 /// CONFIG SET of what the listening sockets depend on: all of it holds, or none.
 async fn listen(world: Rc<World>, slot: Slot, change: Change) {
     let names: Vec<_> = change.names().collect();
-    let reply = match listener::reopen(&world).await {
+    let secured = match names.iter().find(|name| name.starts_with("tls-")) {
+        Some(&name) => {
+            let server = world.server.borrow();
+            world.tls.configure(&server.config.settings).map_err(|why| (name, why))
+        }
+        None => Ok(()),
+    };
+    let reply = match secured {
+        // Certificates alone change nothing about who listens where.
+        Ok(()) if names.iter().any(|name| SOCKETS.contains(name)) => listener::reopen(&world).await,
+        secured => secured,
+    };
+    let reply = match reply {
         Ok(()) => {
             configured(&world, &names);
             Ok(())
         }
-        Err(error) => {
+        Err((name, error)) => {
             tracing::warn!("Warning: {error}");
-            world.server.borrow_mut().config.undo(change);
-            if let Err(error) = listener::reopen(&world).await {
+            let settings = {
+                let mut server = world.server.borrow_mut();
+                server.config.undo(change);
+                server.config.settings.clone()
+            };
+            if let Err(error) = world.tls.configure(&settings) {
+                tracing::warn!("The former TLS configuration does not hold any more: {error}");
+            }
+            if names.iter().any(|name| SOCKETS.contains(name))
+                && let Err((_, error)) = listener::reopen(&world).await
+            {
                 tracing::warn!("The former sockets can't be opened again: {error}");
             }
-            Err(match names.contains(&"port") {
-                true => {
-                    "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. \
-                         Check server logs."
-                }
-                false => {
-                    "ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified \
-                          addresses."
-                }
-            })
+            let ports = name == "port" || (name == "tls-port" && error.starts_with("Could not create"));
+            let why = match (ports, name) {
+                (true, _) if names.contains(&name) => "Unable to listen on this port. Check server logs.",
+                (true, _) | (_, "bind") => "Failed to bind to specified addresses.",
+                _ => "Unable to update TLS configuration. Check server logs.",
+            };
+            let name = if names.contains(&name) { name } else { "bind" };
+            Err(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
         }
     };
-    world.server.borrow_mut().answer_saved(slot, reply);
+    world.server.borrow_mut().answer_saved(slot, reply.as_ref().map(|()| ()).map_err(String::as_str));
     world.resume(slot);
 }
 

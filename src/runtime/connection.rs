@@ -12,10 +12,10 @@ use crate::command::{Closing, Slot};
 use crate::session::{self, Progress};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// The socket side of a client.
 pub struct Connection {
@@ -79,12 +79,21 @@ impl Connection {
                 Err(_) => return (all - bytes.len(), Sent::Broken),
             }
         }
-        (all, Sent::All)
+        match stream.try_flush() {
+            Ok(()) => (all, Sent::All),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                self.unsent.set(true);
+                self.wake();
+                (all, Sent::Blocked)
+            }
+            Err(_) => (all, Sent::Broken),
+        }
     }
 
     /// Reads, executes and sends until the connection is over.
     pub async fn serve(self: Rc<Self>, world: Rc<World>) {
         poll_fn(|cx| self.poll(cx, &world)).await;
+        self.stream.borrow_mut().close();
         world.forget(&self);
     }
 
@@ -112,7 +121,7 @@ impl Connection {
             let share = share(world, self.slot);
             let mut shared = world.read_buffer.borrow_mut();
             let mut buffer = ReadBuf::new(&mut shared[..share]);
-            match self.stream.borrow_mut().poll_read(cx, &mut buffer) {
+            match Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(()),

@@ -1,11 +1,12 @@
 //! What both roles do on the way from the command line to their own business, with Redis' words.
 
+use super::listener::Doors;
 use super::process::{PidFile, set_title};
-use super::{listener, logging, verbosity};
+use super::tls::Tls;
+use super::{logging, verbosity};
 use crate::base::REDIS_VERSION;
 use crate::config::{Config, Role, Settings};
 use std::io::Read;
-use std::net::TcpListener;
 
 /// The standard input, read only where the configuration asks for it.
 struct StdIn;
@@ -58,11 +59,22 @@ pub fn tell_kept(config: &Config) {
     }
 }
 
-/// The sockets of `bind` and `port`: before anything else is opened, so that a port in use costs nothing.
-pub fn listen(settings: &Settings) -> Result<Vec<TcpListener>, String> {
-    listener::bind(&settings.bind, settings.port, settings.tcp_backlog).map_err(|error| {
+/// The sockets of `bind`, `port` and `tls-port`: before anything else is opened, so that a port in use costs nothing.
+pub fn listen(settings: &Settings) -> Result<Doors, String> {
+    Doors::bind(settings).map_err(|(name, error)| {
         tracing::warn!("Warning: {error}");
-        format!("Failed listening on port {} (tcp), aborting.", settings.port)
+        match name {
+            "tls-port" => format!("Failed listening on port {} (tls), aborting.", settings.tls_port),
+            _ => format!("Failed listening on port {} (tcp), aborting.", settings.port),
+        }
+    })
+}
+
+/// What TLS is made with, where it is configured.
+pub fn tls(settings: &Settings) -> Result<Tls, String> {
+    Tls::of(settings).map_err(|error| {
+        tracing::warn!("{error}");
+        "Failed to configure TLS. Check logs for more info.".to_string()
     })
 }
 

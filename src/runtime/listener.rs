@@ -5,6 +5,7 @@ use super::world::World;
 use crate::command::acl::DEFAULT;
 use crate::config::Settings;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Socket2, TcpKeepalive, Type};
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -22,6 +23,9 @@ configuration file, and setting the protected mode option to 'no', and then rest
 the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication \
 password for the default user. NOTE: You only need to do one of the above things in order for the server to start \
 accepting connections from the outside.\r\n";
+
+/// TLS handshakes that may be under way at a time.
+const HANDSHAKES_MAX: usize = 1000;
 
 /// Binds a port on every address of `bind` (`*` is IPv4, `::*` IPv6, a leading `-` forgives a missing one).
 /// The error names the address and the system's reason.
@@ -133,7 +137,8 @@ impl Drop for UnixDoor {
 
 /// The ways in that are open, by their names in the log.
 pub fn transports(settings: &Settings) -> impl Iterator<Item = &'static str> {
-    let ways = [(settings.port != 0, "tcp"), (!settings.unixsocket.is_empty(), "unix")];
+    let ways =
+        [(settings.port != 0, "tcp"), (!settings.unixsocket.is_empty(), "unix"), (settings.tls_port != 0, "tls")];
     ways.into_iter().filter(|(open, _)| *open).map(|(_, name)| name)
 }
 
@@ -153,17 +158,40 @@ pub fn open_unix(world: &Rc<World>, door: &UnixDoor) -> Result<(), String> {
 }
 
 /// Lets clients in by these sockets.
-pub fn open(world: &Rc<World>, listeners: Vec<std::net::TcpListener>) -> Result<(), String> {
-    for listener in listeners {
+pub fn open(world: &Rc<World>, doors: Doors) -> Result<(), String> {
+    let plain = doors.tcp.into_iter().map(|listener| (listener, false));
+    for (listener, secure) in plain.chain(doors.tls.into_iter().map(|listener| (listener, true))) {
         let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-        let door = tokio::task::spawn_local(accept(world.clone(), listener));
+        let door = tokio::task::spawn_local(accept(world.clone(), listener, secure));
         world.doors.borrow_mut().push(door);
     }
     Ok(())
 }
 
+/// The sockets of `port` and of `tls-port`.
+#[derive(Default)]
+pub struct Doors {
+    pub tcp: Vec<std::net::TcpListener>,
+    pub tls: Vec<std::net::TcpListener>,
+}
+
+impl Doors {
+    /// Binds both, where they are given.
+    ///
+    /// # Errors
+    /// The directive, and what was wrong.
+    pub fn bind(settings: &Settings) -> Result<Doors, (&'static str, String)> {
+        let ports = [("port", settings.port), ("tls-port", settings.tls_port)];
+        let [tcp, tls] = ports.map(|(name, port)| match port {
+            0 => Ok(Vec::new()),
+            port => bind(&settings.bind, port, settings.tcp_backlog).map_err(|why| (name, why)),
+        });
+        Ok(Doors { tcp: tcp?, tls: tls? })
+    }
+}
+
 /// `port` or `bind` have changed: the sockets are closed, and others opened in their place.
-pub async fn reopen(world: &Rc<World>) -> Result<(), String> {
+pub async fn reopen(world: &Rc<World>) -> Result<(), (&'static str, String)> {
     let doors = std::mem::take(&mut *world.doors.borrow_mut());
     for door in doors {
         door.abort();
@@ -171,30 +199,42 @@ pub async fn reopen(world: &Rc<World>) -> Result<(), String> {
     }
     let listeners = {
         let mut server = world.server.borrow_mut();
-        let settings = &server.config.settings;
-        let (port, backlog) = (settings.port, settings.tcp_backlog);
-        let listeners = match port {
-            0 => Vec::new(),
-            port => bind(&settings.bind, port, backlog)?,
-        };
-        server.process.tcp_port = port;
+        let listeners = Doors::bind(&server.config.settings)?;
+        server.process.tcp_port = server.config.settings.port;
         listeners
     };
-    open(world, listeners)
+    open(world, listeners).map_err(|why| ("bind", why))
 }
 
 /// Accepts connections for as long as the node runs.
-async fn accept(world: Rc<World>, listener: TcpListener) {
+async fn accept(world: Rc<World>, listener: TcpListener, secure: bool) {
+    let hands = Rc::new(Cell::new(0));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 prepare(&stream, world.server.borrow().config.settings.tcp_keepalive);
                 let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
-                enter(&world, Socket::Tcp(stream), peer.to_string(), local, is_loopback(peer.ip()));
+                match secure {
+                    false => enter(&world, Socket::Tcp(stream), peer.to_string(), local, is_loopback(peer.ip())),
+                    true if hands.get() >= HANDSHAKES_MAX => {
+                        tracing::warn!("Too many TLS handshakes, {peer} is let go")
+                    }
+                    true => drop(tokio::task::spawn_local(shake(world.clone(), stream, peer, local, hands.clone()))),
+                }
             }
             Err(error) => not_accepted(&error).await,
         }
     }
+}
+
+/// One who came by the TLS port.
+async fn shake(world: Rc<World>, stream: TcpStream, peer: SocketAddr, local: String, hands: Rc<Cell<usize>>) {
+    hands.set(hands.get() + 1);
+    match world.tls.accept(stream).await {
+        Ok(socket) => enter(&world, socket, peer.to_string(), local, is_loopback(peer.ip())),
+        Err(why) => tracing::warn!("Error accepting a client connection: {why} (addr={peer} laddr={local})"),
+    }
+    hands.set(hands.get() - 1);
 }
 
 async fn not_accepted(error: &std::io::Error) {

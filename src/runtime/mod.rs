@@ -14,7 +14,7 @@
 //! 2. Only [`clock`] reads the clocks and only this folder draws random numbers.
 //! 3. The loop waits for no disk: appends go into the page cache, fsync and checkpoints have threads.
 //!
-//! Files in reading order: [`clock`], [`logging`], `world`, `socket`, `connection`, `turn`, `asks`, `cron`, `disk`, `recovery`,
+//! Files in reading order: [`clock`], [`logging`], `world`, `socket`, `tls`, `connection`, `turn`, `asks`, `cron`, `disk`, `recovery`,
 //! `links/`, `listener`, `gauges` (the figures of INFO), `launch` (both roles' start), `stop`, `process` (title, pid file, signals).
 //!
 //! Tests: the process tests in `tests/`.
@@ -34,6 +34,7 @@ pub mod recovery;
 pub mod sentinel;
 mod socket;
 mod stop;
+pub mod tls;
 pub mod turn;
 mod world;
 

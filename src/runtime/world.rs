@@ -7,6 +7,7 @@ use super::connection::{Connection, Sent};
 use super::disk::Disk;
 use super::links::Links;
 use super::socket::Socket;
+use super::tls::Tls;
 use crate::base::limits::{READ_BUFFER_BYTES, READ_SHARE_BYTES, READ_SHARE_BYTES_MIN, READ_SHARE_US};
 use crate::command::{Closing, Kind, Server, Slot};
 use crate::resp;
@@ -40,6 +41,8 @@ pub struct World {
     pub exit: Cell<Option<i32>>,
     pub exit_bell: Notify,
     connections: RefCell<Vec<Option<Rc<Connection>>>>,
+    /// What TLS connections are made with.
+    pub tls: Tls,
     /// The tasks that accept connections.
     pub doors: RefCell<Vec<JoinHandle<()>>>,
 }
@@ -52,7 +55,7 @@ pub struct Bells {
 }
 
 impl World {
-    pub fn new(server: Server, disk: Disk, bells: Bells) -> Rc<Self> {
+    pub fn new(server: Server, disk: Disk, bells: Bells, tls: Tls) -> Rc<Self> {
         Rc::new(World {
             server: RefCell::new(server),
             disk: RefCell::new(disk),
@@ -67,6 +70,7 @@ impl World {
             exit: Cell::new(None),
             exit_bell: Notify::new(),
             connections: RefCell::new(Vec::new()),
+            tls,
             doors: RefCell::new(Vec::new()),
         })
     }

@@ -78,7 +78,7 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if !later.is_empty() {
         tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
     }
-    if LISTENING.iter().any(|name| change.has(name)) {
+    if change.names().any(|name| matches!(name, "port" | "bind") || name.starts_with("tls-")) {
         return listen(cx, change);
     }
     if change.has("requirepass") {
@@ -92,13 +92,11 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// What the listening sockets depend on: whether they can be opened is known later, and so is the reply.
-const LISTENING: [&str; 2] = ["port", "bind"];
-
+/// What the listening sockets and TLS depend on: whether it can be so is known later, and so is the reply.
 fn listen(cx: &mut Cx<'_>, change: Change) -> Outcome {
     if !cx.may_block() {
         cx.server.config.undo(change);
-        return Err(Refusal::err("CONFIG SET of port and bind is not allowed inside a transaction"));
+        return Err(Refusal::err("CONFIG SET of port, bind and TLS is not allowed inside a transaction"));
     }
     let slot = cx.slot;
     cx.ask(Ask::Listen { slot, change });

@@ -229,7 +229,10 @@ fn drop_link(world: &Rc<World>, link: LinkId, why: DropReason) {
 pub fn configure(server: &mut Server) {
     let settings = &server.config.settings;
     let some = |text: &str| (!text.is_empty()).then(|| text.as_bytes().to_vec());
-    let port = if settings.replica_announce_port != 0 { settings.replica_announce_port } else { settings.port };
+    let port = match settings.replica_announce_port {
+        0 => super::tls::announced_port(settings),
+        port => port,
+    };
     let sink = SinkConfig {
         user: some(&settings.masteruser),
         password: some(&settings.masterauth),

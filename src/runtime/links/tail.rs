@@ -5,10 +5,11 @@ use super::{log, perform};
 use crate::command::{Kind, Loading, Origin, Server};
 use crate::replication::sink::{ConnId, Expect};
 use crate::replication::tail::{Access, Effect, Event};
+use crate::runtime::socket::Socket;
 use crate::runtime::world::World;
 use crate::runtime::{clock, listener};
 use crate::session::StreamReader;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -22,7 +23,7 @@ const FAULT_LOOK: Duration = Duration::from_millis(100);
 
 /// One connection to a replica that is asked.
 pub struct Asked {
-    stream: Option<Rc<TcpStream>>,
+    stream: Option<Rc<RefCell<Socket>>>,
     reader: Option<StreamReader>,
     over: Rc<Cell<bool>>,
     bell: Rc<Notify>,
@@ -87,12 +88,16 @@ fn connect(world: &Rc<World>, conn: ConnId, host: String, port: u16) {
     world.links.borrow_mut().asked.insert(conn, asked);
     let world = world.clone();
     tokio::task::spawn_local(async move {
-        let stream = match tokio::time::timeout(CONNECT_TTL, TcpStream::connect((host.as_str(), port))).await {
-            Ok(Ok(stream)) => Rc::new(stream),
+        let connected = async {
+            let stream = TcpStream::connect((host.as_str(), port)).await?;
+            listener::prepare(&stream, 60);
+            world.tls.wrap(stream, &host).await
+        };
+        let stream = match tokio::time::timeout(CONNECT_TTL, connected).await {
+            Ok(Ok(socket)) => Rc::new(RefCell::new(socket)),
             Ok(Err(error)) => return closed(&world, conn, &error.to_string()),
             Err(_) => return closed(&world, conn, "Connection timed out"),
         };
-        listener::prepare(&stream, 60);
         match world.links.borrow_mut().asked.get_mut(&conn) {
             Some(asked) => asked.stream = Some(stream.clone()),
             None => return,
@@ -102,7 +107,7 @@ fn connect(world: &Rc<World>, conn: ConnId, host: String, port: u16) {
     });
 }
 
-async fn read(world: &Rc<World>, conn: ConnId, stream: &TcpStream, over: &Cell<bool>, bell: &Notify) {
+async fn read(world: &Rc<World>, conn: ConnId, stream: &RefCell<Socket>, over: &Cell<bool>, bell: &Notify) {
     let mut kept: Vec<u8> = Vec::new();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -122,16 +127,15 @@ async fn read(world: &Rc<World>, conn: ConnId, stream: &TcpStream, over: &Cell<b
         }
         tokio::select! {
             () = bell.notified() => {}
-            ready = stream.readable() => if ready.is_err() { return closed(world, conn, "read error") }
+            read = Socket::read(stream, &mut buffer) => match read {
+                _ if over.get() => return,
+                Ok(0) => return closed(world, conn, "it closed the connection"),
+                Ok(count) => kept.extend_from_slice(&buffer[..count]),
+                Err(error) => return closed(world, conn, &error.to_string()),
+            }
         }
         if over.get() {
             return;
-        }
-        match stream.try_read(&mut buffer) {
-            Ok(0) => return closed(world, conn, "it closed the connection"),
-            Ok(count) => kept.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => return closed(world, conn, &error.to_string()),
         }
     }
 }
@@ -187,7 +191,8 @@ fn reader(server: &mut Server) -> StreamReader {
 fn send(world: &Rc<World>, conn: ConnId, bytes: &[u8]) {
     let stream = world.links.borrow().asked.get(&conn).and_then(|asked| asked.stream.clone());
     let Some(stream) = stream else { return };
-    if !matches!(stream.try_write(bytes), Ok(count) if count == bytes.len()) {
+    let written = stream.borrow_mut().try_write_all(bytes);
+    if !matches!(written, Ok(true)) {
         closed(world, conn, "write error");
     }
 }

@@ -12,9 +12,11 @@ use crate::keyspace::Keyspace;
 use crate::rdb;
 use crate::replication::sink::{ConnId, Event, Expect};
 use crate::replication::{Bulk, Progress};
+use crate::runtime::socket::Socket;
 use crate::runtime::world::World;
 use crate::runtime::{clock, listener, random_seed};
 use crate::session::StreamReader;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -29,7 +31,7 @@ const PAUSED_BYTES_MAX: usize = 16 << 20;
 /// What one connection to a master is.
 pub struct Upstream {
     conn: ConnId,
-    stream: Option<Rc<TcpStream>>,
+    stream: Option<Rc<RefCell<Socket>>>,
     /// Ends the reading task, or makes it look again at what is expected.
     bell: Rc<Notify>,
     over: Rc<std::cell::Cell<bool>>,
@@ -74,15 +76,19 @@ pub fn connect(world: &Rc<World>, conn: ConnId, host: String, port: u16) {
             (server.config.settings.tcp_keepalive, server.config.settings.repl_timeout)
         };
         let limit = Duration::from_secs(timeout_s.max(1) as u64);
-        let stream = match tokio::time::timeout(limit, TcpStream::connect((host.as_str(), port))).await {
-            Ok(Ok(stream)) => Rc::new(stream),
+        let connected = async {
+            let stream = TcpStream::connect((host.as_str(), port)).await?;
+            listener::prepare(&stream, keepalive);
+            world.tls.wrap(stream, &host).await
+        };
+        let stream = match tokio::time::timeout(limit, connected).await {
+            Ok(Ok(socket)) => Rc::new(RefCell::new(socket)),
             Ok(Err(error)) => return failed(&world, conn, &plain(&error)),
             Err(_) => return failed(&world, conn, "Connection timed out"),
         };
         if over.get() {
             return;
         }
-        listener::prepare(&stream, keepalive);
         if let Some(upstream) = &mut world.links.borrow_mut().upstream
             && upstream.conn == conn
         {
@@ -115,7 +121,7 @@ fn tell(world: &Rc<World>, event: Event<'_>) {
 }
 
 /// Reads until the connection is over.
-async fn read(world: &Rc<World>, conn: ConnId, stream: &TcpStream, bell: &Notify, over: &std::cell::Cell<bool>) {
+async fn read(world: &Rc<World>, conn: ConnId, stream: &RefCell<Socket>, bell: &Notify, over: &std::cell::Cell<bool>) {
     let mut kept: Vec<u8> = Vec::new();
     // How many of them the core was told of, while a pause kept them from being used.
     let mut told = 0;
@@ -153,18 +159,14 @@ async fn read(world: &Rc<World>, conn: ConnId, stream: &TcpStream, bell: &Notify
         tokio::select! {
             () = bell.notified() => continue,
             () = tokio::time::sleep(FAULT_LOOK), if at_fault => continue,
-            ready = stream.readable(), if !paused => {
-                if ready.is_err() { return closed(world, conn, "read error") }
+            read = Socket::read(stream, &mut buffer), if !paused => match read {
+                Ok(0) => return closed(world, conn, "Connection with master lost."),
+                Ok(count) => {
+                    world.server.borrow_mut().stats.net_repl_in += count as u64;
+                    kept.extend_from_slice(&buffer[..count]);
+                }
+                Err(error) => return closed(world, conn, &plain(&error)),
             }
-        }
-        match stream.try_read(&mut buffer) {
-            Ok(0) => return closed(world, conn, "Connection with master lost."),
-            Ok(count) => {
-                world.server.borrow_mut().stats.net_repl_in += count as u64;
-                kept.extend_from_slice(&buffer[..count]);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => return closed(world, conn, &plain(&error)),
         }
     }
 }
@@ -237,8 +239,9 @@ pub fn send(world: &Rc<World>, conn: ConnId, bytes: &[u8]) {
         _ => None,
     };
     let Some(stream) = stream else { return };
-    match stream.try_write(bytes) {
-        Ok(count) if count == bytes.len() => {}
+    let written = stream.borrow_mut().try_write_all(bytes);
+    match written {
+        Ok(true) => {}
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
             tracing::debug!("The master does not read: an acknowledgement is left out");
         }

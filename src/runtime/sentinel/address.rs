@@ -2,13 +2,17 @@
 
 use crate::config::Config;
 use crate::failover::Addr;
+use crate::runtime::tls::announced_port;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 /// As announced, or the address by which the first master is reached.
 pub fn own(config: &Config) -> Addr {
     let sentinel = &config.sentinel;
-    let port = if sentinel.announce_port == 0 { config.settings.port } else { sentinel.announce_port };
+    let port = match sentinel.announce_port {
+        0 => announced_port(&config.settings),
+        port => port,
+    };
     if !sentinel.announce_ip.is_empty() {
         return Addr::new(sentinel.announce_ip.clone(), port);
     }

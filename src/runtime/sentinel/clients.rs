@@ -5,10 +5,11 @@ use crate::consensus::wire;
 use crate::monitor::{Answered, Ask, ClientId, Later, Next};
 use crate::resp::{Args, Parser, RequestLimits, Step, Writer};
 use crate::runtime::listener;
+use crate::runtime::socket::{Begun, Socket};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// Messages that a subscriber may have waiting.
@@ -16,13 +17,22 @@ const MESSAGES_MAX: usize = 4096;
 const BUFFER_BYTES: usize = 4 * 1024;
 
 /// Accepts connections for as long as the sentinel runs.
-pub async fn accept(world: Rc<World>, listener: TcpListener) {
+pub async fn accept(world: Rc<World>, listener: TcpListener, secure: bool) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let keepalive = world.monitor.borrow().config.settings.tcp_keepalive;
                 listener::prepare(&stream, keepalive);
-                tokio::task::spawn_local(enter(world.clone(), stream));
+                let world = world.clone();
+                tokio::task::spawn_local(async move {
+                    if !secure {
+                        return enter(world, Socket::Tcp(stream)).await;
+                    }
+                    match world.tls.clone().accept(stream).await {
+                        Ok(socket) => enter(world, socket).await,
+                        Err(why) => tracing::warn!("Error accepting a client connection: {why} (addr={peer})"),
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!("Accepting client connection: {error}");
@@ -32,29 +42,28 @@ pub async fn accept(world: Rc<World>, listener: TcpListener) {
     }
 }
 
-async fn enter(world: Rc<World>, stream: TcpStream) {
-    let mut first = [0; wire::GREETING.len()];
+async fn enter(world: Rc<World>, mut socket: Socket) {
+    let mut first = Vec::with_capacity(wire::GREETING.len());
     loop {
-        let Ok(count) = stream.peek(&mut first).await else { return };
-        match wire::is_greeting(&first[..count]) {
-            _ if count == 0 => return,
-            Some(true) => return peers::serve(world, stream).await,
+        let count = socket.read_buf(&mut first).await;
+        match wire::is_greeting(&first) {
+            _ if !matches!(count, Ok(1..)) => return,
+            Some(true) => return peers::serve(world, Begun::new(first, socket)).await,
             Some(false) => break,
-            // Part of a greeting: the rest follows at once.
-            None => tokio::time::sleep(Duration::from_millis(5)).await,
+            None => {} // part of a greeting
         }
     }
+    let (addr, laddr) = socket.tcp().map(|stream| (stream.peer_addr(), stream.local_addr())).expect("TCP or TLS");
+    let mut stream = Begun::new(first, socket);
     let full = {
         let monitor = world.monitor.borrow();
         monitor.clients.all.len() as i64 >= monitor.config.settings.maxclients
     };
-    let mut stream = stream;
     if full {
-        let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
+        let _ = send(&mut stream, b"-ERR max number of clients reached\r\n").await;
         return;
     }
-    let addr = stream.peer_addr().map(|addr| addr.to_string()).unwrap_or_default();
-    let laddr = stream.local_addr().map(|addr| addr.to_string()).unwrap_or_default();
+    let [addr, laddr] = [addr, laddr].map(|addr| addr.map(|addr| addr.to_string()).unwrap_or_default());
     let client = world.monitor.borrow_mut().connected(super::now(), addr, laddr);
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     world.clients.borrow_mut().insert(client, sender);
@@ -63,7 +72,12 @@ async fn enter(world: Rc<World>, stream: TcpStream) {
     world.monitor.borrow_mut().disconnected(client);
 }
 
-async fn serve(world: &Rc<World>, client: ClientId, mut stream: TcpStream, mut messages: mpsc::Receiver<Vec<u8>>) {
+async fn send(stream: &mut Begun, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+async fn serve(world: &Rc<World>, client: ClientId, mut stream: Begun, mut messages: mpsc::Receiver<Vec<u8>>) {
     let (mut parser, mut args) = (Parser::default(), Args::default());
     let mut input = Vec::with_capacity(BUFFER_BYTES);
     let mut output = Vec::new();
@@ -79,7 +93,7 @@ async fn serve(world: &Rc<World>, client: ClientId, mut stream: TcpStream, mut m
                 while let Ok(more) = messages.try_recv() {
                     output.extend(more);
                 }
-                if stream.write_all(&output).await.is_err() {
+                if send(&mut stream, &output).await.is_err() {
                     return;
                 }
                 output.clear();
@@ -103,13 +117,13 @@ async fn serve(world: &Rc<World>, client: ClientId, mut stream: TcpStream, mut m
                 }
                 Err(error) => {
                     Writer::new(&mut output, proto).protocol_error(&error);
-                    let _ = stream.write_all(&output).await;
+                    let _ = send(&mut stream, &output).await;
                     return;
                 }
             };
             input.drain(..consumed);
         }
-        if !output.is_empty() && stream.write_all(&output).await.is_err() {
+        if !output.is_empty() && send(&mut stream, &output).await.is_err() {
             return;
         }
         output.clear();

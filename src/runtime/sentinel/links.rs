@@ -8,6 +8,8 @@ use crate::failover::Addr;
 use crate::monitor::{Event, LinkId, LinkKind};
 use crate::resp;
 use crate::runtime::listener;
+use crate::runtime::socket::Socket;
+use crate::runtime::tls::Tls;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,11 +49,20 @@ pub async fn run(
     let mut pause = PAUSE;
     // The last complaint of the node about the greeting: each is told once, not at every connection.
     let mut told = None;
+    // The same of a handshake that fails.
+    let mut secret: Option<String> = None;
     for conn in 1.. {
         let stream = tokio::select! {
-            stream = connect(&addr) => stream,
+            stream = connect(&world.tls, &addr) => stream,
             () = closed(&mut queue) => return,
         };
+        if let Err(why) = &stream
+            && why.kind() == std::io::ErrorKind::InvalidData
+            && secret.as_deref() != Some(&*why.to_string())
+        {
+            tracing::warn!("no TLS connection to {addr}: {why}");
+            secret = Some(why.to_string());
+        }
         let longest = match &stream {
             Err(why) if why.kind() == std::io::ErrorKind::ConnectionRefused => PAUSE_REFUSED_MAX,
             _ => PAUSE_MAX,
@@ -89,11 +100,13 @@ async fn closed(queue: &mut mpsc::Receiver<ToLink>) {
     while queue.recv().await.is_some() {}
 }
 
-async fn connect(addr: &Addr) -> std::io::Result<TcpStream> {
-    let stream = tokio::time::timeout(CONNECT_TTL, TcpStream::connect((addr.host.as_str(), addr.port))).await;
-    let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
-    listener::prepare(&stream, 60);
-    Ok(stream)
+async fn connect(tls: &Tls, addr: &Addr) -> std::io::Result<Socket> {
+    let connected = async {
+        let stream = TcpStream::connect((addr.host.as_str(), addr.port)).await?;
+        listener::prepare(&stream, 60);
+        tls.wrap(stream, &addr.host).await
+    };
+    tokio::time::timeout(CONNECT_TTL, connected).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the pieces of one link, used once")]
@@ -104,13 +117,13 @@ async fn serve(
     kind: LinkKind,
     addr: &Addr,
     greeting: &[Vec<Vec<u8>>],
-    mut stream: TcpStream,
+    mut stream: Socket,
     queue: &mut mpsc::Receiver<ToLink>,
     told: &mut Option<String>,
 ) -> Ended {
     let mut bytes = Vec::new();
     greeting.iter().for_each(|words| resp::command(words, &mut bytes));
-    if stream.write_all(&bytes).await.is_err() {
+    if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
         return Ended::Broken;
     }
     let mut own_replies = greeting.len();
@@ -127,7 +140,7 @@ async fn serve(
                     None => return Ended::Closed,
                     Some(ToLink::Reconnect) => return Ended::Broken,
                     Some(ToLink::Bytes(of, bytes)) if of == conn => {
-                        if stream.write_all(&bytes).await.is_err() {
+                        if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
                             return Ended::Broken;
                         }
                     }

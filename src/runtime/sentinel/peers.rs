@@ -11,6 +11,8 @@ use crate::consensus::{PeerHandler, PeerNode, PeerRequest, PeerResponse, RaftId,
 use crate::failover::Applied;
 use crate::monitor::Heard;
 use crate::runtime::listener;
+use crate::runtime::socket::{Begun, Socket};
+use crate::runtime::tls::Tls;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -41,16 +43,17 @@ struct Inner {
     /// Where each sentinel said that it is. Raft keeps the address with which it began to talk to a member, and what is
     /// agreed may be as old: an address is only where one dials, ids and the pass decide.
     book: Mutex<HashMap<RunId, String>>,
-    idle: Mutex<HashMap<String, Vec<TcpStream>>>,
+    idle: Mutex<HashMap<String, Vec<Socket>>>,
+    tls: Tls,
     next: AtomicU64,
 }
 
 impl Dialler {
     /// `pass`: `sentinel-pass`, or `requirepass`.
-    pub fn new(pass: Option<String>) -> Dialler {
+    pub fn new(pass: Option<String>, tls: Tls) -> Dialler {
         let pass = Mutex::new(pass);
         let (book, idle) = Default::default();
-        Dialler { inner: Arc::new(Inner { pass, book, idle, next: AtomicU64::new(1) }) }
+        Dialler { inner: Arc::new(Inner { pass, book, idle, tls, next: AtomicU64::new(1) }) }
     }
 
     /// A sentinel said where it is.
@@ -68,23 +71,25 @@ impl Dialler {
     }
 
     /// An idle connection whose peer has not closed it.
-    fn idle(&self, addr: &str) -> Option<TcpStream> {
+    fn idle(&self, addr: &str) -> Option<Socket> {
         let mut idle = self.inner.idle.lock();
         let kept = idle.get_mut(addr)?;
-        while let Some(stream) = kept.pop() {
-            match stream.try_read(&mut [0; 1]) {
-                Err(why) if why.kind() == std::io::ErrorKind::WouldBlock => return Some(stream),
-                _ => {}
+        while let Some(mut stream) = kept.pop() {
+            if stream.is_quiet() {
+                return Some(stream);
             }
         }
         None
     }
 
-    async fn dial(&self, addr: &str, ttl: Duration) -> Result<TcpStream, TransportError> {
+    async fn dial(&self, addr: &str, ttl: Duration) -> Result<Socket, TransportError> {
         let unreachable = |why: String| TransportError::Unreachable(format!("{addr}: {why}"));
         let dialled = async {
-            let mut stream = TcpStream::connect(addr).await.map_err(|why| unreachable(why.to_string()))?;
+            let stream = TcpStream::connect(addr).await.map_err(|why| unreachable(why.to_string()))?;
             listener::prepare(&stream, 60);
+            let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
+            let wrapped = self.inner.tls.wrap(stream, host).await;
+            let mut stream = wrapped.map_err(|why| unreachable(why.to_string()))?;
             let pass = self.inner.pass.lock().clone();
             match wire::greet(&mut stream, pass.as_deref().map(str::as_bytes)).await {
                 Ok(_) => Ok(stream),
@@ -173,18 +178,19 @@ pub async fn answer(world: Rc<World>, mut asks: mpsc::Receiver<Asked>) {
 }
 
 /// Serves a connection that began with the greeting.
-pub async fn serve(world: Rc<World>, mut stream: TcpStream) {
+pub async fn serve(world: Rc<World>, mut stream: Begun) {
     let pass = world.monitor.borrow().config.settings.requirepass.clone();
     let pass = (!pass.is_empty()).then(|| pass.into_bytes());
-    let from = stream.peer_addr().map(|addr| addr.to_string()).unwrap_or_default();
+    let peer = stream.socket.tcp().and_then(|stream| stream.peer_addr().ok());
+    let from = peer.map(|addr| addr.to_string()).unwrap_or_default();
     let group = world.group.clone();
     let admitted =
         tokio::time::timeout(Duration::from_secs(5), wire::admit(&mut stream, pass.as_deref(), group.welcome())).await;
     match admitted {
         Ok(Ok(())) => {}
         Ok(Err(why)) => {
-            let (ip, now) = (stream.peer_addr().map(|addr| addr.ip()), super::now().mono);
-            let Ok(ip) = ip else { return };
+            let (ip, now) = (peer.map(|addr| addr.ip()), super::now().mono);
+            let Some(ip) = ip else { return };
             let mut refused = world.refused.borrow_mut();
             if refused.len() < REFUSED_MAX && refused.get(&ip).is_none_or(|at| now.since(*at) > REFUSED_PAUSE_MS) {
                 refused.insert(ip, now);

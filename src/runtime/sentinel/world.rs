@@ -9,6 +9,7 @@ use crate::consensus::wire::Refusal;
 use crate::consensus::{Group, PeerNode, TransportError};
 use crate::failover::{self, Applied, Change, Entry, MemberId};
 use crate::monitor::{ClientId, Clock, Effect, Event, JobId, Level, LinkId, Monitor, Unanswered};
+use crate::runtime::tls::Tls;
 use crate::runtime::{self, clock, logging};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -48,6 +49,8 @@ pub struct World {
     /// Rung when CLIENT PAUSE or UNPAUSE changed something.
     pub(super) pause_bell: Notify,
     dialler: Dialler,
+    /// What TLS connections are made with.
+    pub tls: Tls,
     /// When a sentinel at this address was last told of in the log as not let in.
     pub(super) refused: RefCell<HashMap<IpAddr, Millis>>,
 }
@@ -59,6 +62,7 @@ impl World {
         agreement: Arc<Agreement>,
         founding: mpsc::Sender<Vec<failover::founding::Effect>>,
         dialler: Dialler,
+        tls: Tls,
     ) -> Rc<World> {
         Rc::new(World {
             monitor: RefCell::new(monitor),
@@ -76,6 +80,7 @@ impl World {
             scripts: RefCell::default(),
             pause_bell: Notify::new(),
             dialler,
+            tls,
             refused: RefCell::default(),
         })
     }
@@ -262,8 +267,8 @@ impl World {
     }
 
     /// Accepts connections.
-    pub fn listen(self: &Rc<Self>, listener: tokio::net::TcpListener) {
-        tokio::task::spawn_local(clients::accept(self.clone(), listener));
+    pub fn listen(self: &Rc<Self>, listener: tokio::net::TcpListener, secure: bool) {
+        tokio::task::spawn_local(clients::accept(self.clone(), listener, secure));
     }
 }
 

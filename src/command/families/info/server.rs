@@ -20,7 +20,10 @@ pub const ROWS: &[Row] = &[
     Field("process_id", |_| std::process::id().to_string()),
     Field("process_supervised", |server| server.process.supervised.into()),
     Field("run_id", |server| server.run_id.to_string()),
-    Field("tcp_port", |server| server.process.tcp_port.to_string()),
+    Field("tcp_port", |server| match server.process.tcp_port {
+        0 => server.config.settings.tls_port.to_string(),
+        port => port.to_string(),
+    }),
     Field("server_time_usec", |server| (server.wall.0 * 1000).to_string()),
     Field("uptime_in_seconds", |server| server.mono.seconds().to_string()),
     Field("uptime_in_days", |server| (server.mono.seconds() / 86400).to_string()),
@@ -42,6 +45,11 @@ pub const ROWS: &[Row] = &[
         let path = &server.config.settings.unixsocket;
         if !path.is_empty() {
             lines.line("listener1", format_args!("name=unix,bind={path}"));
+        }
+        let port = server.config.settings.tls_port;
+        if port != 0 {
+            let bound: String = server.config.settings.bind.iter().map(|addr| format!(",bind={addr}")).collect();
+            lines.line("listener2", format_args!("name=tls{bound},port={port}"));
         }
     }),
     Field("server_name", |_| "regent".into()),
