@@ -216,6 +216,7 @@ impl Loader<'_> {
 
     fn line(&mut self, mut words: Vec<String>, place: LineError) -> Result<(), ConfigError> {
         words[0].make_ascii_lowercase();
+        let place = LineError { line: shown(&words).unwrap_or(place.line), ..place };
         if let Some((_, directive)) = table::find(words[0].as_bytes()) {
             let given: Vec<&str> = words[1..].iter().map(String::as_str).collect();
             return self.directive(directive, &given).map_err(|reason| {
@@ -294,6 +295,19 @@ impl Loader<'_> {
         self.depth -= 1;
         Ok(())
     }
+}
+
+/// A line without its secrets, if it may have any: what an error shows of it.
+fn shown(words: &[String]) -> Option<String> {
+    const REDACTED: &str = "(redacted)";
+    let is_secret = table::find(words[0].as_bytes()).is_some_and(|(_, directive)| directive.flags.has(table::SECRET));
+    let hide = |(place, word): (usize, &String)| match word.as_bytes().first() {
+        _ if place > 0 && is_secret => REDACTED.to_owned(),
+        Some(sign @ (b'>' | b'<' | b'#' | b'!')) => format!("{}{REDACTED}", *sign as char),
+        _ => word.clone(),
+    };
+    let may = is_secret || words[0] == "user";
+    may.then(|| words.iter().enumerate().map(hide).collect::<Vec<_>>().join(" "))
 }
 
 /// A line that is wrong for this reason.

@@ -254,6 +254,16 @@ fn the_process_title_follows_the_settings() {
     assert_eq!(node("--set-proc-title no").unwrap().process_title("x"), None);
 }
 
+/// What a start says of a wrong line goes to logs, and secrets do not.
+#[test]
+fn errors_show_no_secrets() {
+    let refused = node("--requirepass hush hush").unwrap_err().to_string();
+    assert!(refused.contains(">>> 'requirepass (redacted) (redacted)'") && !refused.contains("hush"), "{refused}");
+    let config = node("--user alice on >hush #12 ~x").unwrap();
+    let refused = config.users[0].wrong("no", "something").to_string();
+    assert!(refused.contains(">>> 'user alice on >(redacted) #(redacted) ~x'"), "{refused}");
+}
+
 #[test]
 fn statements_that_are_no_directives() {
     let config = node("--rename-command CONFIG '' --user alice on --list-max-ziplist-value 1").unwrap();

@@ -121,6 +121,9 @@ async fn listen(world: Rc<World>, slot: Slot, change: Change) {
     };
     let reply = match reply {
         Ok(()) => {
+            if names.contains(&"requirepass") {
+                world.server.borrow_mut().set_default_password();
+            }
             configured(&world, &names);
             Ok(())
         }

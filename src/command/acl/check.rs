@@ -125,17 +125,10 @@ fn channels(spec: &Spec, words: usize) -> (std::ops::Range<usize>, bool) {
 }
 
 impl Server {
-    /// Whether a client may make this request; what scripts ask for `redis.acl_check_cmd`.
+    /// Whether a client may have this request executed. What is denied is counted and noted in ACL LOG.
     ///
     /// # Errors
-    /// What is missing. Nothing is noted.
-    pub fn may(&self, slot: Slot, spec: &'static Spec, args: &Args<'_>) -> Result<(), Denied> {
-        let client = &self.clients[slot];
-        if client.may_all { Ok(()) } else { self.acl.user(client.user).check(spec, args) }
-    }
-
-    /// The same for a request that is about to be executed: what is denied is counted and noted in ACL LOG. The text is
-    /// that of a script's error without its head; a client is told it behind `NOPERM`.
+    /// What is missing; its text is that of a script's error without its head, and a client is told it behind `NOPERM`.
     #[inline]
     pub fn permit(&mut self, slot: Slot, spec: &'static Spec, args: &Args<'_>, context: Context) -> Result<(), Denied> {
         if self.clients[slot].may_all { Ok(()) } else { self.permit_restricted(slot, spec, args, context) }

@@ -101,6 +101,7 @@ impl Acl {
         let mut seen: Vec<&str> = Vec::new();
         for statement in &config.users {
             let wrong = |word: &str, error: &dyn std::fmt::Display| {
+                let word = if word.starts_with(['>', '<', '#', '!']) { "(redacted)" } else { word };
                 statement.wrong(&format!("Error in user declaration '{word}': {error}"), EXPECTED)
             };
             let (name, rules) = (&statement.words[0], &statement.words[1..]);
