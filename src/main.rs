@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: regent::runtime::allocator::Counting = regent::runtime::allocator::Counting;
 
 /// jemalloc's settings: pages that were freed go back to the system from a thread of its own, not from the loop's.
 #[unsafe(export_name = "_rjem_malloc_conf")]

@@ -12,7 +12,8 @@ use crate::runtime::listener::{Doors, UnixDoor};
 use crate::runtime::process::{Signals, Stop, daemonize, notify_ready};
 use crate::runtime::tls::Tls;
 use crate::runtime::{
-    self, Bells, StopRequest, World, clock, cron, disk, gauges, launch, links, listener, logging, recovery, turn,
+    self, Bells, StopRequest, World, allocator, clock, cron, disk, gauges, launch, links, listener, logging, recovery,
+    turn,
 };
 use crate::session::StreamReader;
 use crate::store::{self, Opened, Options, Store, Wakers};
@@ -71,14 +72,16 @@ struct Ways {
 }
 
 async fn serve(config: Config, names: Names, acl: Acl, ways: Ways) -> Result<i32, String> {
+    allocator::become_loop();
     let Ways { doors, unix, tls } = ways;
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
     tracing::info!("Server initialized");
     let bells = Bells::default();
-    let startup = gauges::allocated();
+    let startup = allocator::used();
     let (mut server, disk) = recover(config, &bells)?;
     (server.names, server.acl) = (names, acl);
     server.secret = runtime::random_seed();
+    server.allocated = allocator::used;
     gauges::start(&mut server, startup);
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });
@@ -158,7 +161,7 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
         tracing::info!("appendonly is off: after a crash a restart finds the last checkpoint, and resyncs in full.");
     }
     let dir = Path::new(&settings.dir).to_path_buf();
-    match store::open(&dir, options).map_err(|error| error.to_string())? {
+    match allocator::for_store(|| store::open(&dir, options)).map_err(|error| error.to_string())? {
         Opened::Fresh(fresh) => {
             let id = runtime::random_id(ReplId::from_random);
             let origin = store::Origin { replid: id, offset: crate::base::Offset(0), db: 0, genesis: true };

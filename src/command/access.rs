@@ -6,17 +6,11 @@
 //! from the master or the log sees every key as it is.
 
 use super::spec::WRITE;
-use super::{Class, Cx, Origin, Refusal, Server};
-use crate::base::Millis;
-use crate::keyspace::{Detached, EntryRef, Garbage, Key, Kind, OldValue, access_clock};
+use super::{Class, Cx, Origin, Refusal, Server, Trash};
+use crate::base::{Dice, Millis};
+use crate::config::Settings;
+use crate::keyspace::{Detached, EntryRef, Frequencies, Key, Kind, OldValue, access_clock};
 use crate::resp::Writer;
-
-/// What was taken out of the keyspace and takes time to free: the runtime drops it on another thread.
-pub enum Trash {
-    Entry(Detached),
-    Value(OldValue),
-    Databases(Garbage),
-}
 
 /// What a look-up counts as.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +54,7 @@ impl Cx<'_> {
             Some(entry) if obeys || !is_due(entry, self.now) => {
                 server.stats.hits += 1;
                 if touch == Touch::Use && !server.clients[self.slot].no_touch {
-                    mark_use(entry, self.now);
+                    mark_use(entry, self.now, &server.config.settings, &mut server.dice);
                 }
                 Some(found(entry, Writer::new(&mut self.out, self.proto)))
             }
@@ -82,13 +76,16 @@ impl Cx<'_> {
     /// then sets value and deadline, both.
     pub fn writing<R>(&mut self, key: Key<'_>, found: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
         let obeys = self.obeys();
-        match self.server.keyspace.db(self.db as usize).get(key) {
+        let server = &mut *self.server;
+        match server.keyspace.db(self.db as usize).get(key) {
             Some(entry) if obeys || !is_due(entry, self.now) => {
-                mark_use(entry, self.now);
+                if !server.clients[self.slot].no_touch {
+                    mark_use(entry, self.now, &server.config.settings, &mut server.dice);
+                }
                 Some(found(entry))
             }
             Some(_) => {
-                self.server.expire(self.db, key, true);
+                server.expire(self.db, key, true);
                 None
             }
             None => None,
@@ -152,7 +149,7 @@ impl Cx<'_> {
     /// Drops an overwritten value, as `lazyfree-lazy-server-del` says.
     pub fn free_value(&mut self, old: OldValue) {
         if self.server.config.settings.lazyfree_lazy_server_del {
-            self.server.garbage.push(Trash::Value(old));
+            self.server.garbage.push(Trash::value(old));
         }
     }
 
@@ -169,14 +166,28 @@ pub(super) fn is_due(entry: EntryRef<'_>, now: Millis) -> bool {
 }
 
 /// Notes that a key is used now.
-fn mark_use(entry: EntryRef<'_>, now: Millis) {
+#[inline]
+fn mark_use(entry: EntryRef<'_>, now: Millis, settings: &Settings, dice: &mut Dice) {
+    if settings.maxmemory_policy.counts_uses() {
+        return entry.set_access(frequencies(settings).used(entry.access(), now, dice.roll()));
+    }
     let clock = access_clock(now);
     if entry.access() != clock {
         entry.set_access(clock);
     }
 }
 
+fn frequencies(settings: &Settings) -> Frequencies {
+    let small = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    Frequencies { log_factor: small(settings.lfu_log_factor), decay_minutes: small(settings.lfu_decay_time) }
+}
+
 impl Server {
+    /// How the counters of entries rise and fall.
+    pub(super) fn frequencies(&self) -> Frequencies {
+        frequencies(&self.config.settings)
+    }
+
     /// Whether an entry is there, seen or not, and whether it is due.
     pub(super) fn due(&self, db: u32, key: &[u8]) -> Option<bool> {
         let entry = self.keyspace.db(db as usize).get(self.keyspace.key(key))?;
@@ -248,7 +259,7 @@ impl Server {
     /// Frees an entry here, or leaves a bulky one to another thread.
     pub(super) fn free(&mut self, entry: Detached, lazy: bool) {
         if lazy && entry.is_bulky() {
-            self.garbage.push(Trash::Entry(entry));
+            self.garbage.push(Trash::entry(entry));
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Ask {
     Die,
     /// A client is blocked: look at deadlines again.
     Blocked(Slot),
+    /// More memory is in use than may be: eviction is to go on behind the turn.
+    Evict,
     /// CLIENT PAUSE or UNPAUSE: look at paused clients again.
     PauseChanged,
 }

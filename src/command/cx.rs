@@ -38,7 +38,7 @@ impl<'a> Cx<'a> {
     pub(super) fn new(server: &'a mut Server, slot: Slot, db: u32, proto: Proto, out: Vec<u8>, origin: Origin) -> Self {
         let now = server.wall;
         let spec = super::families::NOTHING;
-        server.keyspace.set_time(now);
+        server.keyspace.set_time(now, server.config.settings.maxmemory_policy.counts_uses());
         Cx { server, slot, db, now, proto, out, origin, spec }
     }
 

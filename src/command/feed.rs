@@ -118,6 +118,11 @@ impl Feed {
         self.changes.push(Change { at, db, history, reason: reason.to_string() });
     }
 
+    /// Bytes that what waits for the log takes.
+    pub fn buffered_bytes(&self) -> usize {
+        self.unit.capacity() + self.pending.capacity()
+    }
+
     /// Whether anything waits for the log.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty() || !self.changes.is_empty()

@@ -3,10 +3,8 @@
 
 use super::args::Args;
 use super::client::Kind;
-use super::spec::{
-    ALLOW_BUSY, BLOCKING, DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, READONLY, STALE, Spec, WRITE,
-};
-use super::{Context, Cx, Loading, Refusal};
+use super::spec::{ALLOW_BUSY, BLOCKING, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, READONLY, STALE, Spec, WRITE};
+use super::{Context, Cx, Loading, Refusal, eviction};
 use crate::resp::Proto;
 
 /// Refuses what may not run now.
@@ -27,6 +25,9 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
         let context = if client.multi.is_some() { Context::Multi } else { Context::Toplevel };
         let permitted = cx.server.permit(cx.slot, spec, args, context);
         permitted.map_err(|denied| cx.server.refusal(cx.slot, spec, denied))?;
+    }
+    if cx.server.config.settings.maxmemory != 0 {
+        eviction::admit(cx, spec)?;
     }
     let server = &*cx.server;
     let client = &server.clients[cx.slot];
@@ -68,7 +69,7 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     if client.kind == Kind::Replica && (writes || flags.has(READONLY) || flags.has(MAY_REPLICATE)) {
         return Err(Refusal::err("Replica can't interact with the keyspace"));
     }
-    let _ = (DENYOOM, ALLOW_BUSY, BLOCKING);
+    let _ = (ALLOW_BUSY, BLOCKING);
     Ok(())
 }
 

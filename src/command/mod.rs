@@ -36,6 +36,7 @@ mod client_line;
 mod cx;
 pub mod docs;
 mod events;
+mod eviction;
 mod failover;
 pub mod families;
 pub mod feed;
@@ -59,8 +60,8 @@ pub mod stream_transfer;
 pub mod table;
 pub mod transfer;
 mod views;
+mod waste;
 
-pub use access::Trash;
 pub use acl::{Context, Denied, Reason};
 pub use args::{Args, OwnedArgs};
 pub use ask::{Ask, Save};
@@ -69,6 +70,7 @@ pub use client::{Blocked, Client, Closing, Kind, Multi, Replies, Slot, Watched};
 pub use client_line::client_line;
 pub use cx::{Cx, Origin};
 pub use events::Class;
+pub use eviction::{Eviction, Room};
 pub use failover::{Failover, Order};
 pub use feed::Feed;
 pub use names::Names;
@@ -79,6 +81,7 @@ pub use server::{LinkEffects, Loading, Parts, Server};
 pub use spec::Spec;
 pub use stats::{CommandStat, Sampler, SpecKey, Stats};
 pub use views::{CpuView, MemoryView, PersistenceView, ProcessView};
+pub use waste::{Trash, Waste};
 
 /// What a handler returns: its reply is in the buffer, or the refusal that takes the reply's place.
 pub type Outcome = Result<(), Refusal>;

@@ -6,7 +6,7 @@ use super::latency::Latency;
 use super::pause::{Pause, Pauses};
 use super::slowlog::SlowLog;
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
-use super::{Ask, Awaited, Failover, Feed, Names, PubSub, Stats};
+use super::{Ask, Awaited, Eviction, Failover, Feed, Names, PubSub, Stats, Waste};
 use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -54,6 +54,8 @@ pub struct Server {
     pub owed_us: u64,
     /// Handlers that run inside each other: EXEC, scripts.
     pub(super) depth: usize,
+    /// Bytes in use, exact at any time; given by the runtime.
+    pub allocated: fn() -> u64,
     /// Changes since the last checkpoint (`rdb_changes_since_last_save`).
     pub dirty: u64,
     pub run_id: RunId,
@@ -86,12 +88,13 @@ pub struct Server {
     /// DEBUG SET-ACTIVE-EXPIRE: whether keys that are due are looked for.
     pub active_expire: bool,
     /// What the runtime is to drop on another thread.
-    pub garbage: Vec<super::Trash>,
+    pub garbage: Waste,
+    pub eviction: Eviction,
     /// What passwords are made of (ACL GENPASS): luck that the runtime leaves at the start, and is told to nobody.
     pub secret: [u64; 4],
     /// Passwords made of it.
     pub(super) passwords_made: u64,
-    /// Luck that decides nothing of weight (RANDOMKEY).
+    /// Luck that decides nothing of weight (RANDOMKEY, eviction).
     pub(super) dice: Dice,
     pub next_client_id: u64,
     /// Who watches a key, by database and key.
@@ -181,7 +184,9 @@ impl Server {
             pauses: Pauses::default(),
             in_exec: false,
             active_expire: true,
-            garbage: Vec::new(),
+            garbage: Waste::default(),
+            eviction: Eviction::default(),
+            allocated: || 0,
             secret: [0; 4],
             passwords_made: 0,
             dice: Dice(run_id.bytes().iter().fold(0, |state, &byte| state.rotate_left(9) ^ u64::from(byte))),

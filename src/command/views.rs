@@ -104,9 +104,8 @@ pub struct MemoryView {
     pub system: u64,
     /// The name and version of the allocator.
     pub allocator: &'static str,
-    /// Objects that another thread has yet to free, and has freed.
-    pub lazyfree_pending: u64,
-    pub lazyfreed: u64,
+    /// What a checkpoint under way holds; it is not among what is used.
+    pub store: u64,
 }
 
 /// CPU time, in microseconds.

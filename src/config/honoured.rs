@@ -166,7 +166,7 @@ honoured! {
     /// Whether a replica refuses writes.
     "replica-read-only" | "slave-read-only" = "yes", yes_no(), OPEN => replica_read_only: bool;
     /// Whether a replica leaves eviction to its master.
-    "replica-ignore-maxmemory" | "slave-ignore-maxmemory" = "yes", yes_no(), OPEN | LATER => replica_ignore_maxmemory: bool;
+    "replica-ignore-maxmemory" | "slave-ignore-maxmemory" = "yes", yes_no(), OPEN => replica_ignore_maxmemory: bool;
     /// Whether a replica drops its old data in the background before a full copy.
     "replica-lazy-flush" | "slave-lazy-flush" = "no", yes_no(), OPEN | LATER => replica_lazy_flush: bool;
     /// Rank among the candidates for promotion, the lowest first; 0 is never promoted.
@@ -206,23 +206,23 @@ honoured! {
 
     // -- memory
     /// Bytes of memory above which keys are evicted or writes refused; 0 is no limit.
-    "maxmemory" = "0", memory(0, ULONG), OPEN | LATER => maxmemory: u64;
+    "maxmemory" = "0", memory(0, ULONG), OPEN => maxmemory: u64;
     /// Which keys are evicted.
-    "maxmemory-policy" = "noeviction", choice(MaxmemoryPolicy::NAMES), OPEN | LATER => maxmemory_policy: MaxmemoryPolicy;
+    "maxmemory-policy" = "noeviction", choice(MaxmemoryPolicy::NAMES), OPEN => maxmemory_policy: MaxmemoryPolicy;
     /// Keys looked at to find the one to evict.
-    "maxmemory-samples" = "5", int(1, 64), OPEN | LATER => maxmemory_samples: i64;
+    "maxmemory-samples" = "5", int(1, 64), OPEN => maxmemory_samples: i64;
     /// How hard eviction works before it lets a request through, 0 to 100.
-    "maxmemory-eviction-tenacity" = "10", int(0, 100), OPEN | LATER => maxmemory_eviction_tenacity: i64;
+    "maxmemory-eviction-tenacity" = "10", int(0, 100), OPEN => maxmemory_eviction_tenacity: i64;
     /// Bytes of memory that all clients together may take; negative is a percentage of `maxmemory`; 0 is no limit.
     "maxmemory-clients" = "0", of(Form::MemoryOrPercent { min: -100, max: LONG }), OPEN | LATER => maxmemory_clients: i64;
     /// How fast the access counter of LFU eviction saturates.
-    "lfu-log-factor" = "10", int(0, INT), OPEN | LATER => lfu_log_factor: i64;
+    "lfu-log-factor" = "10", int(0, INT), OPEN => lfu_log_factor: i64;
     /// Minutes after which that counter is halved.
-    "lfu-decay-time" = "1", int(0, INT), OPEN | LATER => lfu_decay_time: i64;
+    "lfu-decay-time" = "1", int(0, INT), OPEN => lfu_decay_time: i64;
     /// How much work goes into finding expired keys, 1 to 10.
     "active-expire-effort" = "1", int(1, 10), OPEN | LATER => active_expire_effort: i64;
     /// Whether evicted values are freed in the background.
-    "lazyfree-lazy-eviction" = "no", yes_no(), OPEN | LATER => lazyfree_lazy_eviction: bool;
+    "lazyfree-lazy-eviction" = "no", yes_no(), OPEN => lazyfree_lazy_eviction: bool;
     /// Whether expired values are freed in the background.
     "lazyfree-lazy-expire" = "no", yes_no(), OPEN => lazyfree_lazy_expire: bool;
     /// Whether values that a command replaces are freed in the background.

@@ -87,8 +87,10 @@ pub(super) struct Core {
     pub(super) next_space: u32,
     pub(super) next_page: u64,
     pub(super) next_blob: u64,
-    /// The access clock that new and overwritten entries get.
+    /// The access bits that new and overwritten entries get.
     pub(super) clock: u32,
+    /// They are counters, not clocks: an overwritten entry keeps its own.
+    pub(super) counts: bool,
     /// The colour of what changed since the last checkpoint began.
     pub(super) mark: Mark,
     /// Checkpoints begun so far.
@@ -108,6 +110,7 @@ struct Running {
     drops: Vec<Dropped>,
     drops_taken: usize,
     retired: Vec<Retired>,
+    retired_bytes: usize,
     first_blob: u64,
 }
 
@@ -119,6 +122,7 @@ impl Core {
             next_page: 0,
             next_blob: 1,
             clock: 0,
+            counts: false,
             mark: Mark::Red,
             round: 0,
             scratch: Vec::new(),
@@ -169,7 +173,9 @@ impl Core {
 
     /// Takes what goes into the running checkpoint's care.
     pub(super) fn retire(&mut self, retired: Retired) {
-        self.running.as_mut().expect("only a running checkpoint cares").retired.push(retired);
+        let running = self.running.as_mut().expect("only a running checkpoint cares");
+        running.retired_bytes += retired.memory();
+        running.retired.push(retired);
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -223,6 +229,7 @@ impl Keyspace {
             drops: std::mem::take(&mut self.core.drops),
             drops_taken: 0,
             retired: Vec::new(),
+            retired_bytes: 0,
             first_blob: self.core.next_blob,
         });
         self.manifest()
@@ -252,11 +259,14 @@ impl Keyspace {
         }
         let retired = core.running.as_mut().map(|running| std::mem::take(&mut running.retired)).unwrap_or_default();
         for mut retired in retired {
-            let care = match retired.nested().take_pages(core, &mut left, out) {
-                true => &mut self.garbage,
-                false => &mut core.running.as_mut().expect("it was there a moment ago").retired,
-            };
-            care.push(retired);
+            let taken = retired.nested().take_pages(core, &mut left, out);
+            let running = core.running.as_mut().expect("it was there a moment ago");
+            if !taken {
+                running.retired.push(retired);
+                continue;
+            }
+            running.retired_bytes = running.retired_bytes.saturating_sub(retired.memory());
+            self.garbage.push(retired);
         }
         let Some(running) = &mut core.running else { return Slice::Done };
         rest += running.retired.len() + running.aside.len() + (running.drops.len() - running.drops_taken);
@@ -266,6 +276,12 @@ impl Keyspace {
     /// Bytes that writes have set aside for the next slices.
     pub fn checkpoint_aside_bytes(&self) -> usize {
         self.core.running.as_ref().map_or(0, |running| running.aside_bytes)
+    }
+
+    /// Bytes that a running checkpoint takes here, beside what is in use without it: pages that writes have set aside, and
+    /// what was removed since and is kept until it is taken.
+    pub fn checkpoint_bytes(&self) -> usize {
+        self.core.running.as_ref().map_or(0, |running| running.aside_bytes + running.retired_bytes)
     }
 
     /// Whether a checkpoint was begun and neither ended nor aborted.

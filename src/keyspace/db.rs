@@ -128,7 +128,7 @@ impl<'a> EntryRef<'a> {
             Stored::Heap(heap) => heap.memory(),
             _ => 0,
         };
-        self.0.size() + boxed + 17
+        self.0.size() + boxed + BUCKET_BYTES
     }
 }
 
@@ -224,6 +224,18 @@ impl Db {
         self.len == 0
     }
 
+    /// Bytes of memory, roughly: by some of its entries.
+    pub(super) fn memory(&self) -> usize {
+        let sample: Vec<usize> = self.iter().take(MEMORY_SAMPLE).map(EntryRef::memory).collect();
+        let mean = sample.iter().sum::<usize>().checked_div(sample.len()).unwrap_or(0);
+        self.pages() * TABLE_BYTES + mean * self.len() as usize
+    }
+
+    /// Bytes of the tables that find the entries, roughly.
+    pub fn overhead_bytes(&self) -> u64 {
+        (self.pages() * TABLE_BYTES) as u64 + self.len() * BUCKET_BYTES as u64
+    }
+
     /// Number of entries that have a deadline.
     pub fn expires(&self) -> u64 {
         self.expires
@@ -247,26 +259,6 @@ impl Db {
 
     pub(super) fn raw_entries(&self) -> impl Iterator<Item = &Entry> {
         self.tables.iter().flat_map(|table| table.entries.iter())
-    }
-
-    /// One entry by chance: nearly all are equally likely. `random` gives 64 random bits a call.
-    pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
-        if self.len == 0 {
-            return None;
-        }
-        for _ in 0..RANDOM_TRIES {
-            let dice = random();
-            let table = self.tables.get(self.directory[dice as usize % self.directory.len()]);
-            let bucket = (dice >> 40) as usize % TABLE_BUCKETS_FAIR;
-            if let Some(entry) = table.entries.get_bucket(bucket) {
-                return Some(EntryRef(entry));
-            }
-        }
-        // Sparse: the first sub-table with entries behind a random slot, and a random one of its entries.
-        let start = random() as usize % self.directory.len();
-        let slots = self.directory[start..].iter().chain(&self.directory[..start]);
-        let table = slots.map(|&number| self.tables.get(number)).find(|table| !table.entries.is_empty())?;
-        table.entries.iter().nth(random() as usize % table.entries.len()).map(EntryRef)
     }
 
     /// Visits some entries; gives the cursor to go on with, 0 at the end. A scan from 0 to 0 visits every entry that is
@@ -316,6 +308,9 @@ impl Db {
     }
 }
 
-const RANDOM_TRIES: usize = 200;
-const TABLE_BUCKETS_FAIR: usize = 256;
 const SCAN_END: u64 = 1 << 63;
+const MEMORY_SAMPLE: usize = 32;
+/// What a sub-table takes, its places in lists and directory included.
+const TABLE_BYTES: usize = 72;
+/// An entry's share of its sub-table: tables are half full.
+const BUCKET_BYTES: usize = 17;

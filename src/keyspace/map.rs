@@ -51,13 +51,9 @@ impl Map {
 
     /// Bytes of memory, roughly: by some of its entries.
     pub(super) fn memory(&self) -> usize {
-        let sample: Vec<usize> = self.db.iter().take(MEMORY_SAMPLE).map(|entry| entry.memory()).collect();
-        let mean = sample.iter().sum::<usize>().checked_div(sample.len()).unwrap_or(0);
-        size_of::<Map>() + self.db.pages() * 72 + mean * self.db.len() as usize
+        size_of::<Map>() + self.db.memory()
     }
 }
-
-const MEMORY_SAMPLE: usize = 32;
 
 /// A collection being changed: where its entry is.
 pub(super) struct Held<'a, 'b> {

@@ -47,7 +47,7 @@
 //!     `collection_tests::writing_to_a_part_of_a_large_collection_rewrites_that_part`.
 //!
 //! Files, in reading order: `hash` (the keyed hash), `entry` (one allocation per key; the unsafe code), `value` (the
-//! types), `string`, `packed` (small collections), `table` (a sub-table), `db` (directory, reading, SCAN), `write` (all
+//! types), `usage` (the access bits), `string`, `packed` (small collections), `table` (a sub-table), `db` (directory, reading, SCAN), `sample` (luck), `write` (all
 //! changes, splits, deadlines that are due), `map` (large hashes and sets; how a small collection changes and grows),
 //! `hashes`, `sets`, `chain` and `lists`, `order` and `zsets`; streams: `listpack`, `stream_node`, `stream_head`,
 //! `stream_group`, `stream`, `stream_page`, `streams`; `page` (the bytes of a page), `checkpoint` and `nested`
@@ -75,6 +75,7 @@ mod nested;
 mod order;
 mod packed;
 mod page;
+mod sample;
 mod sets;
 mod stream;
 mod stream_group;
@@ -84,6 +85,7 @@ mod stream_page;
 mod streams;
 mod string;
 mod table;
+mod usage;
 mod value;
 mod write;
 mod zsets;
@@ -112,6 +114,7 @@ pub use stream_node::{Entry as StreamEntry, NODE_BYTES_MAX, Node, NodeLimits};
 pub use stream_page::{StreamLeaf, StreamPage, StreamPart, StreamTrunk};
 pub use streams::{GroupMut, StreamMut, StreamRef};
 pub use string::{Digits, StrRef};
+pub use usage::{FREQUENCY_OF_NEW, Frequencies, access_clock, frequency_bits};
 pub use value::{Kind, Value};
 pub use write::{DbMut, Detached, OldValue, StringMut};
 pub use zsets::{ZsetMut, ZsetRef};
@@ -143,6 +146,11 @@ impl Garbage {
         self.0.iter().map(Retired::len).sum()
     }
 
+    /// Bytes that dropping it frees, roughly.
+    pub fn memory(&self) -> usize {
+        self.0.iter().map(Retired::memory).sum()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -156,12 +164,6 @@ const _: () = {
     is_send::<OldValue>();
     is_send::<Keyspace>();
 };
-
-/// The access clock at this time: seconds, 24 bits, never zero (that is an entry that was not used since it was loaded).
-#[inline]
-pub fn access_clock(now: Millis) -> u32 {
-    ((now.0 / 1000) as u32 & 0xff_ffff).max(1)
-}
 
 impl Keyspace {
     /// Empty databases. The seed is random, and belongs to the data set for ever.
@@ -183,9 +185,12 @@ impl Keyspace {
         Hasher::new(self.core.seed).key(bytes)
     }
 
-    /// Which time it is for the access clocks of entries that are made or overwritten from now on.
-    pub fn set_time(&mut self, now: Millis) {
-        self.core.clock = access_clock(now);
+    /// Which time it is for the access bits of entries that are made or overwritten from now on: clocks, or counters
+    /// (`counts`), which an entry keeps when it is overwritten.
+    #[inline]
+    pub fn set_time(&mut self, now: Millis, counts: bool) {
+        self.core.counts = counts;
+        self.core.clock = if counts { frequency_bits(FREQUENCY_OF_NEW, now) } else { access_clock(now) };
     }
 
     /// Number of databases.

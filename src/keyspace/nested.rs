@@ -45,6 +45,14 @@ impl Retired {
         }
     }
 
+    /// Bytes of memory, roughly.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Retired::Db(db) => db.memory(),
+            Retired::Value(heap) => heap.memory(),
+        }
+    }
+
     /// Entries of databases.
     pub(super) fn len(&self) -> u64 {
         match self {

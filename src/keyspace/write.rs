@@ -56,7 +56,14 @@ impl EntryRef<'_> {
 }
 
 /// A boxed value that was overwritten. Dropping it frees it, here or on another thread.
-pub struct OldValue(#[expect(dead_code, reason = "held to be dropped")] Box<Heap>);
+pub struct OldValue(Box<Heap>);
+
+impl OldValue {
+    /// Bytes that dropping it frees, roughly.
+    pub fn memory(&self) -> usize {
+        self.0.memory()
+    }
+}
 
 impl<'a> DbMut<'a> {
     /// Sets a key to a string, whatever it held, with this deadline or none. As Redis, decimal integers are held as such.
@@ -92,12 +99,14 @@ impl<'a> DbMut<'a> {
     }
 
     fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Option<Millis>) -> Option<OldValue> {
-        let clock = self.core.clock;
+        let (clock, counts) = (self.core.clock, self.core.counts);
         match self.db.find(key) {
             Some(place) => {
                 let old = self.change(place, |entry| {
                     let old = entry.store(deadline, value);
-                    entry.set_access(clock);
+                    if !counts {
+                        entry.set_access(clock);
+                    }
                     old
                 });
                 old.map(OldValue)

@@ -1,5 +1,7 @@
 //! The newest bytes of the replication stream, in memory, shared by all links: a queue of fixed blocks, the oldest
-//! reused when it falls out. A link holds an offset and no bytes, so a slow one costs nothing.
+//! reused when it falls out. A link holds an offset and no bytes, so a slow one costs nothing. All blocks are there from
+//! the start, so that `maxmemory` finds no less room for data with each write that is fed; the system gives the memory
+//! when a block is first written.
 
 use crate::base::Offset;
 use std::collections::VecDeque;
@@ -17,7 +19,8 @@ pub struct Backlog {
     end: Offset,
     /// All full but the last.
     blocks: VecDeque<Vec<u8>>,
-    spare: Option<Vec<u8>>,
+    /// Empty ones.
+    spare: Vec<Vec<u8>>,
     /// Bytes from here on stay whatever the size: not yet in the log, or awaited by a link that has no log to read from.
     keep_from: Option<Offset>,
 }
@@ -30,7 +33,10 @@ impl Backlog {
 
     pub(super) fn with_blocks(size: u64, block_bytes: usize, at: Offset) -> Self {
         assert!(block_bytes > 0);
-        Backlog { size, block_bytes, start: at, end: at, blocks: VecDeque::new(), spare: None, keep_from: None }
+        let (blocks, spare) = (VecDeque::new(), Vec::new());
+        let mut backlog = Backlog { size, block_bytes, start: at, end: at, blocks, spare, keep_from: None };
+        backlog.reserve();
+        backlog
     }
 
     /// The offset of the oldest byte held.
@@ -55,8 +61,24 @@ impl Backlog {
 
     /// `mem_replication_backlog`: bytes of memory taken.
     pub fn memory_bytes(&self) -> usize {
-        let blocks = self.blocks.len() + usize::from(self.spare.is_some());
-        blocks * self.block_bytes + self.blocks.capacity() * size_of::<Vec<u8>>()
+        let lists = self.blocks.capacity() + self.spare.capacity();
+        (self.blocks.len() + self.spare.len()) * self.block_bytes + lists * size_of::<Vec<u8>>()
+    }
+
+    /// Bytes of memory beyond those of its size: what slow links wait for, or the log.
+    pub fn excess_bytes(&self) -> usize {
+        (self.blocks.len() + self.spare.len()).saturating_sub(self.blocks_wanted()) * self.block_bytes
+    }
+
+    /// A part of a block at either end.
+    fn blocks_wanted(&self) -> usize {
+        usize::try_from(self.size / self.block_bytes as u64).unwrap_or(usize::MAX - 2) + 2
+    }
+
+    /// As many empty blocks as belong to the size.
+    fn reserve(&mut self) {
+        let wanted = self.blocks_wanted().saturating_sub(self.blocks.len());
+        self.spare.resize_with(wanted, || Vec::with_capacity(self.block_bytes));
     }
 
     pub fn append(&mut self, mut bytes: &[u8]) {
@@ -64,7 +86,7 @@ impl Backlog {
             let room = match self.blocks.back() {
                 Some(block) if block.len() < self.block_bytes => self.block_bytes - block.len(),
                 _ => {
-                    let block = self.spare.take().unwrap_or_else(|| Vec::with_capacity(self.block_bytes));
+                    let block = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.block_bytes));
                     self.blocks.push_back(block);
                     self.block_bytes
                 }
@@ -92,6 +114,7 @@ impl Backlog {
     pub fn resize(&mut self, size: u64) {
         self.size = size;
         self.trim();
+        self.spare.shrink_to_fit();
     }
 
     /// Holds on to the bytes from `from` on beyond the size, or lets go with `None`.
@@ -103,7 +126,7 @@ impl Backlog {
     /// Forgets all bytes and stands at `at`: another history begins, or memory is given back.
     pub fn reset(&mut self, at: Offset) {
         self.blocks.clear();
-        self.spare = None;
+        self.reserve();
         (self.start, self.end) = (at, at);
     }
 
@@ -113,7 +136,10 @@ impl Backlog {
             let mut block = self.blocks.pop_front().expect("more than one");
             self.start += block.len() as u64;
             block.clear();
-            self.spare.get_or_insert(block);
+            self.spare.push(block);
+        }
+        if self.blocks.len() + self.spare.len() != self.blocks_wanted() {
+            self.reserve();
         }
     }
 }

@@ -42,6 +42,7 @@ fn one(world: &Rc<World>, ask: Ask) {
         }
         Ask::Die => std::process::abort(),
         Ask::Blocked(slot) => blocked(world, slot),
+        Ask::Evict => world.clock_bell.notify_one(),
         Ask::PauseChanged => {
             {
                 let mut server = world.server.borrow_mut();
@@ -90,6 +91,10 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
         match name {
             "loglevel" => logging::set_verbosity(verbosity(settings.loglevel)),
             "repl-backlog-size" => server.stream.resize_backlog(settings.repl_backlog_size),
+            "maxmemory" => {
+                server.maxmemory_changed();
+                world.clock_bell.notify_one();
+            }
             "appendonly" => {
                 world.disk.borrow_mut().switch_log(&mut server, settings.appendonly);
                 server.retry_waits();

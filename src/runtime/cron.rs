@@ -54,6 +54,7 @@ pub async fn beats(world: Rc<World>) {
         }
         world.turn.notify_one();
         expire(&world).await;
+        evict(&world).await;
     }
 }
 
@@ -71,6 +72,22 @@ async fn expire(world: &Rc<World>) {
         };
         if !more || clock::micros() > deadline {
             return;
+        }
+        world.turn.notify_one();
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Goes on with an eviction that took longer than a request may wait, in slices between which others are served.
+async fn evict(world: &Rc<World>) {
+    loop {
+        {
+            let mut server = world.server.borrow_mut();
+            if !server.evicts() {
+                return;
+            }
+            world.tick(&mut server);
+            server.make_room(false);
         }
         world.turn.notify_one();
         tokio::task::yield_now().await;

@@ -12,7 +12,7 @@ mod tests;
 
 pub use append::Appended;
 
-use super::{clock, recovery};
+use super::{allocator, clock, recovery};
 use crate::base::{Epoch, Millis, Offset, ReplId};
 use crate::command::{Server, Slot};
 use crate::keyspace::{self, Change, Dropped, Slice};
@@ -293,6 +293,7 @@ impl Disk {
             None => self.store.checkpoint().begin(),
             Some(_) => self.store.checkpoint().begin_anew(),
         };
+        allocator::mark_store();
         let manifest = server.keyspace.checkpoint_begin();
         let adopting = self.adopting.as_ref().map(|adopting| adopting.state.clone());
         let state = adopting.unwrap_or_else(|| State {
@@ -393,7 +394,9 @@ impl Disk {
         self.copies.push(Box::new(move |manifest, image| {
             let read = manifest.and_then(|manifest| {
                 let image = image.map_err(|error| error.to_string())?;
-                recovery::read_keyspace(&manifest, image.pages(), |space, blob| image.blob(space, blob))
+                allocator::for_loop(|| {
+                    recovery::read_keyspace(&manifest, image.pages(), |space, blob| image.blob(space, blob))
+                })
             });
             let _ = told.send(read);
         }));
@@ -433,7 +436,8 @@ impl Disk {
 fn offer(checkpoint: &store::Checkpoint, change: Change) -> Result<(), Change> {
     match change {
         Change::Page { space, page, bytes } => {
-            let back = checkpoint.put_page(space, page, bytes);
+            let size = bytes.capacity();
+            let back = checkpoint.put_page(space, page, bytes).inspect(|()| allocator::to_store(size));
             back.map_err(|store::Full(bytes)| Change::Page { space, page, bytes })
         }
         Change::Blob { space, blob, bytes } => {

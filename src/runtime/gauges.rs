@@ -2,6 +2,7 @@
 //!
 //! Read once a beat, since `command/` cannot look at the machine; a figure that the system does not give stays 0.
 
+use super::allocator;
 use crate::command::Server;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -29,7 +30,7 @@ pub fn start(server: &mut Server, startup: u64) {
 }
 
 /// Bytes that the allocator has given out.
-pub fn allocated() -> u64 {
+fn allocated() -> u64 {
     epoch::advance().and_then(|_| stats::allocated::read()).unwrap_or_default() as u64
 }
 
@@ -39,7 +40,8 @@ pub fn sample(server: &mut Server) {
     memory.allocated = allocated();
     memory.active = stats::active::read().unwrap_or_default() as u64;
     memory.resident = stats::resident::read().unwrap_or_default() as u64;
-    memory.used = memory.allocated;
+    memory.used = allocator::used();
+    memory.store = allocator::held_by_store();
     memory.peak = memory.peak.max(memory.used);
     memory.rss = resident_set();
     let cpu = &mut server.cpu;

@@ -14,16 +14,19 @@
 //! 2. Only [`clock`] reads the clocks and only this folder draws random numbers.
 //! 3. The loop waits for no disk: appends go into the page cache, fsync and checkpoints have threads.
 //!
-//! Files in reading order: [`clock`], [`logging`], `world`, `socket`, `tls`, `connection`, `turn`, `asks`, `cron`, `disk`, `recovery`,
-//! `links/`, `listener`, `gauges` (the figures of INFO), `launch` (both roles' start), `stop`, `process` (title, pid file, signals).
+//! Files in reading order: [`clock`], [`logging`], `world`, `socket`, `tls`, `connection`, `turn`, `asks`, `cron`, `disk`,
+//! `recovery`, `links/`, `listener`, [`allocator`] (which counts), `freeing`, `gauges` (the figures of INFO), `launch` (both
+//! roles' start), `stop`, `process` (title, pid file, signals).
 //!
 //! Tests: the process tests in `tests/`.
 
+pub mod allocator;
 mod asks;
 pub mod clock;
 mod connection;
 pub mod cron;
 pub mod disk;
+mod freeing;
 pub mod gauges;
 pub mod launch;
 pub mod links;

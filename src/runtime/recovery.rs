@@ -1,23 +1,26 @@
 //! What a start finds on the disk: the checkpoint's pages, then the log behind them; and DEBUG RELOAD, which reads the
 //! pages the same way.
 
+use super::allocator;
 use crate::base::{Offset, ReplId};
 use crate::keyspace::{self, Keyspace, Loader};
 use crate::replication::{Former, History, Stream};
 use crate::store::{self, Entry, Recovery, StoreError};
 
-/// The keyspace that pages and the blobs they name make up.
+/// The keyspace that pages and the blobs they name make up. What the database reads into its own memory counts as the
+/// store's, what it gives does not.
 pub fn read_keyspace(
     manifest: &keyspace::Manifest,
-    pages: impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>>,
+    mut pages: impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>>,
     blob: impl Fn(u32, u64) -> Result<Option<Vec<u8>>, StoreError>,
 ) -> Result<Keyspace, String> {
     let mut loader = Loader::new(manifest).map_err(|error| error.to_string())?;
     let mut fault: Option<StoreError> = None;
-    for page in pages {
+    while let Some(page) = allocator::for_store(|| pages.next()) {
         let (_, _, bytes) = page.map_err(|error| error.to_string())?;
-        let loaded = loader.page(&bytes, |space, number| match blob(space, number) {
-            Ok(bytes) => bytes,
+        allocator::from_store(bytes.capacity());
+        let loaded = loader.page(&bytes, |space, number| match allocator::for_store(|| blob(space, number)) {
+            Ok(bytes) => bytes.inspect(|bytes| allocator::from_store(bytes.capacity())),
             Err(error) => {
                 fault = Some(error);
                 None

@@ -55,6 +55,7 @@ async fn close(world: &Rc<World>) {
     links::released(world);
     flush(world);
     asks::perform(world);
+    world.freeing.send(&mut world.server.borrow_mut());
 }
 
 /// A turn whose effects are not in the log, or not in a log that counts.

@@ -5,6 +5,7 @@
 use super::clock;
 use super::connection::{Connection, Sent};
 use super::disk::Disk;
+use super::freeing::Freeing;
 use super::links::Links;
 use super::socket::Socket;
 use super::tls::Tls;
@@ -29,6 +30,7 @@ pub struct World {
     /// How much of small requests a client may bring at once, bytes; goes with how long they take.
     pub read_share: Cell<usize>,
     pub args: RefCell<resp::Args>,
+    pub freeing: Freeing,
     /// Rung by whoever executed something; the turn ends behind all tasks that are ready.
     pub turn: Notify,
     /// Rung when the store's threads have something to tell, for the task that serves them.
@@ -63,6 +65,7 @@ impl World {
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
             read_share: Cell::new(READ_SHARE_BYTES),
             args: RefCell::new(resp::Args::default()),
+            freeing: Freeing::start(),
             turn: Notify::new(),
             disk_bell: bells.disk,
             log_bell: bells.log,

@@ -27,7 +27,7 @@ impl Node {
     pub fn new(config: &str) -> Node {
         let mut settings = Config::new(Role::Node, Path::new("/"));
         settings.load_text(config, "the test's configuration").expect("a valid configuration");
-        let server = Server::new(Parts {
+        let mut server = Server::new(Parts {
             config: settings,
             keyspace: Keyspace::new(16, [1, 2, 3, 4]),
             stream: Stream::new(History::blank(ReplId::from_random([7; 20])), Offset(0), BACKLOG_BYTES),
@@ -37,6 +37,7 @@ impl Node {
             mono: Millis(0),
             ticks: || 0,
         });
+        server.allocated = || 1 << 20; // whatever is in it
         let mut node = Node { server, args: Args::default() };
         let config = &node.server.config;
         let names = Names::of(&config.rename_commands).expect("commands that there are");

@@ -123,6 +123,8 @@ fn rewrite(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
 /// CONFIG RESETSTAT
 fn resetstat(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     cx.server.stats.reset();
+    cx.server.eviction.reset_stats();
+    cx.server.garbage.reset_freed();
     cx.server.stats.sync_before = cx.server.source.counts();
     cx.server.memory.peak = cx.server.memory.used;
     cx.reply().ok();

@@ -2,7 +2,7 @@
 
 use super::config::is_local;
 use super::help::help;
-use super::object::{idle_seconds, references};
+use super::object::{idle_seconds, references, shares_numbers};
 use crate::base::Millis;
 use crate::base::number::{parse_f64, parse_i64};
 use crate::command::spec::{ADMIN, Group, LOADING, NOSCRIPT, STALE, Spec, spec};
@@ -170,7 +170,7 @@ fn object(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let text = format!(
         "Value at:{:p} refcount:{} encoding:{}{len} lru:{} lru_seconds_idle:{}",
         entry.key().as_ptr(),
-        references(entry),
+        references(entry, shares_numbers(cx.server)),
         entry.encoding(),
         entry.access(),
         idle_seconds(entry, now, cx.server.mono),

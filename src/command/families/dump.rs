@@ -4,7 +4,7 @@ use crate::base::Millis;
 use crate::command::spec::{Categories, DENYOOM, Group, READONLY, Spec, WRITE, key, spec};
 use crate::command::transfer::{self, Sizes};
 use crate::command::{Args, Class, Cx, Outcome, Refusal, access};
-use crate::keyspace::access_clock;
+use crate::keyspace::{access_clock, frequency_bits};
 use crate::rdb::{self, DumpError};
 
 pub const ROWS: &[Spec] = &[
@@ -33,25 +33,25 @@ struct Options {
     replace: bool,
     absolute: bool,
     idle_seconds: Option<i64>,
+    frequency: Option<u8>,
 }
 
 impl Options {
     fn read(args: &mut Args<'_>) -> Result<Options, Refusal> {
-        let (mut options, mut frequency) = (Options::default(), None);
+        let mut options = Options::default();
         while args.left() > 0 {
             if args.take("replace") {
                 options.replace = true;
             } else if args.take("absttl") {
                 options.absolute = true;
-            } else if args.left() > 1 && frequency.is_none() && args.take("idletime") {
+            } else if args.left() > 1 && options.frequency.is_none() && args.take("idletime") {
                 let seconds = Some(args.int()?).filter(|&seconds| seconds >= 0);
                 options.idle_seconds =
                     Some(seconds.ok_or_else(|| Refusal::err("Invalid IDLETIME value, must be >= 0"))?);
             } else if args.left() > 1 && options.idle_seconds.is_none() && args.take("freq") {
-                // Only clocks are kept, no frequencies.
-                let counter = Some(args.int()?).filter(|counter| (0..=255).contains(counter));
-                let counter = counter.ok_or_else(|| Refusal::err("Invalid FREQ value, must be >= 0 and <= 255"))?;
-                frequency = Some(counter);
+                let counter = u8::try_from(args.int()?);
+                let counter = counter.map_err(|_| Refusal::err("Invalid FREQ value, must be >= 0 and <= 255"))?;
+                options.frequency = Some(counter);
             } else {
                 return Err(Refusal::Syntax);
             }
@@ -108,8 +108,15 @@ fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
         cx.server.free(old, lazy);
     }
-    if let (Some(seconds), Some(entry)) = (options.idle_seconds, cx.server.keyspace.db(cx.db as usize).get(key)) {
-        entry.set_access(access_clock(Millis(cx.now.0.saturating_sub(seconds.saturating_mul(1000)))));
+    // Only what the policy goes by is taken.
+    let counts = cx.server.config.settings.maxmemory_policy.counts_uses();
+    let access = match (counts, options.idle_seconds, options.frequency) {
+        (false, Some(seconds), _) => Some(access_clock(Millis(cx.now.0.saturating_sub(seconds.saturating_mul(1000))))),
+        (true, _, Some(counter)) => Some(frequency_bits(counter, cx.now)),
+        _ => None,
+    };
+    if let (Some(bits), Some(entry)) = (access, cx.server.keyspace.db(cx.db as usize).get(key)) {
+        entry.set_access(bits);
     }
     cx.changed(key.bytes);
     cx.born(key.bytes);

@@ -1,7 +1,8 @@
 //! Keys whatever they hold: DEL, EXISTS, RENAME, KEYS, SCAN, FLUSHALL and so on. Deadlines are in `expire`.
 
 use crate::base::glob;
-use crate::command::access::{Trash, is_due};
+use crate::command::Trash;
+use crate::command::access::is_due;
 use crate::command::spec::{
     Categories, FAST, Flags, Group, LOADING, READONLY, STALE, Spec, WRITE, key, keys_from, spec,
 };
@@ -219,7 +220,7 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
         cx.server.dirty += cx.server.keyspace.db(db as usize).len();
         let old: Option<Garbage> = cx.server.keyspace.flush(db as usize);
         if let Some(old) = old.filter(|_| lazy) {
-            cx.server.garbage.push(Trash::Databases(old));
+            cx.server.garbage.push(Trash::databases(old));
         }
     }
     cx.server.dirty += 1;

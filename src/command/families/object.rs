@@ -3,7 +3,7 @@
 use super::help::help;
 use crate::base::Millis;
 use crate::command::spec::{Categories, Flags, Group, KeySpec, LOADING, NONE, READONLY, STALE, Spec, key, spec};
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Cx, Outcome, Refusal, Server};
 use crate::keyspace::{EntryRef, StrRef, access_clock};
 
 const KEY: &[KeySpec] = &[key(2, &["RO"])];
@@ -55,9 +55,16 @@ pub(super) fn idle_seconds(entry: EntryRef<'_>, now: Millis, mono: Millis) -> i6
     }
 }
 
-pub(super) fn references(entry: EntryRef<'_>) -> i64 {
+/// Numbers have no objects of their own; where each key has a time or a count for eviction, Redis shares none.
+pub(super) fn shares_numbers(server: &Server) -> bool {
+    let settings = &server.config.settings;
+    let policy = settings.maxmemory_policy;
+    settings.maxmemory == 0 || !(policy.counts_uses() || policy.notes_time())
+}
+
+pub(super) fn references(entry: EntryRef<'_>, shares: bool) -> i64 {
     match entry.string() {
-        Some(StrRef::Int(number)) if SHARED_NUMBERS.contains(&number) => SHARED_REFERENCES,
+        Some(StrRef::Int(number)) if shares && SHARED_NUMBERS.contains(&number) => SHARED_REFERENCES,
         _ => 1,
     }
 }
@@ -75,7 +82,8 @@ fn encoding(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// OBJECT REFCOUNT key
 fn refcount(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    match cx.peek(key, |entry, _| references(entry)) {
+    let shares = shares_numbers(cx.server);
+    match cx.peek(key, |entry, _| references(entry, shares)) {
         Some(count) => cx.reply().int(count),
         None => cx.reply().null(),
     }
@@ -87,21 +95,32 @@ fn idletime(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let (now, mono) = (cx.now, cx.server.mono);
     match cx.peek(key, |entry, _| idle_seconds(entry, now, mono)) {
-        Some(seconds) => cx.reply().int(seconds),
         None => cx.reply().null(),
+        Some(_) if cx.server.config.settings.maxmemory_policy.counts_uses() => {
+            return Err(Refusal::err(format_args!(
+                "An LFU maxmemory policy is selected, idle time not tracked. {SWITCHING}"
+            )));
+        }
+        Some(seconds) => cx.reply().int(seconds),
     }
     Ok(())
 }
 
-/// OBJECT FREQ key: only clocks are kept, no frequencies.
+/// OBJECT FREQ key
 fn freq(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    if cx.peek(key, |_, _| ()).is_none() {
-        cx.reply().null();
-        return Ok(());
+    let (now, frequencies) = (cx.now, cx.server.frequencies());
+    match cx.peek(key, |entry, _| frequencies.of(entry.access(), now)) {
+        None => cx.reply().null(),
+        Some(_) if !cx.server.config.settings.maxmemory_policy.counts_uses() => {
+            return Err(Refusal::err(format_args!(
+                "An LFU maxmemory policy is not selected, access frequency not tracked. {SWITCHING}"
+            )));
+        }
+        Some(count) => cx.reply().int(i64::from(count)),
     }
-    Err(Refusal::err(
-        "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
-         between policies at runtime LRU and LFU data will take some time to adjust.",
-    ))
+    Ok(())
 }
+
+const SWITCHING: &str = "Please note that when switching between policies at runtime LRU and LFU data will take some \
+                         time to adjust.";

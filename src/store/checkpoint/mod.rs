@@ -380,6 +380,9 @@ impl Worker {
             }
             Job::Visit(visit) => {
                 self.builder.visit(visit);
+                if self.queue.state.lock().jobs.is_empty() {
+                    self.builder.rest();
+                }
                 Ok(())
             }
             // Jobs of a checkpoint that failed: its owner has been told.

@@ -48,30 +48,36 @@ pub const ROWS: &[Row] = &[
     Field("rss_overhead_bytes", |server| difference(server.memory.rss, server.memory.resident)),
     Field("mem_fragmentation_ratio", |server| two(ratio(server.memory.rss, server.memory.used))),
     Field("mem_fragmentation_bytes", |server| difference(server.memory.rss, server.memory.used)),
-    Field("mem_not_counted_for_evict", |server| server.stream.backlog().memory_bytes().to_string()),
+    Field("mem_not_counted_for_evict", |server| server.not_counted_memory().to_string()),
     Field("mem_replication_backlog", |server| server.stream.backlog().memory_bytes().to_string()),
     Field("mem_total_replication_buffers", |server| server.stream.backlog().memory_bytes().to_string()),
-    Field("mem_clients_slaves", |server| of_clients(server, Kind::Replica).to_string()),
+    Field("mem_clients_slaves", |server| {
+        let waiting = if server.source.attached() > 0 { server.stream.backlog().excess_bytes() as u64 } else { 0 };
+        (of_clients(server, Kind::Replica) + waiting).to_string()
+    }),
     Field("mem_clients_normal", |server| of_clients(server, Kind::Normal).to_string()),
     Field("mem_cluster_links", zero),
-    Field("mem_aof_buffer", zero),
+    Field("mem_aof_buffer", |server| server.feed.buffered_bytes().to_string()),
     Field("mem_allocator", |server| match server.memory.allocator {
         "" => "libc".into(),
         name => name.into(),
     }),
     Field("active_defrag_running", zero),
-    Field("lazyfree_pending_objects", |server| server.memory.lazyfree_pending.to_string()),
-    Field("lazyfreed_objects", |server| server.memory.lazyfreed.to_string()),
+    Field("lazyfree_pending_objects", |server| server.garbage.pending().to_string()),
+    Field("lazyfreed_objects", |server| server.garbage.freed().to_string()),
+    Field("mem_store", |server| server.memory.store.to_string()),
 ];
 
 fn peak(server: &Server) -> u64 {
     server.memory.peak.max(server.memory.used)
 }
 
-/// What is not the data: the process at its start, the backlog, the clients' buffers.
+/// What is not the data: the process at its start, the backlog, the clients' buffers, the tables of keys.
 fn overhead(server: &Server) -> u64 {
     let clients = of_clients(server, Kind::Replica) + of_clients(server, Kind::Normal);
-    server.memory.startup + server.stream.backlog().memory_bytes() as u64 + clients
+    let keys: u64 = server.keyspace.dbs().map(|db| db.overhead_bytes()).sum();
+    let buffers = (server.stream.backlog().memory_bytes() + server.feed.buffered_bytes()) as u64;
+    server.memory.startup + buffers + clients + keys
 }
 
 fn dataset(server: &Server) -> u64 {

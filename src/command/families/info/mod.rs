@@ -88,6 +88,9 @@ fn info(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             word => mark(&mut wanted, |section| section.name.as_bytes() == word),
         }
     }
+    let used = (cx.server.allocated)(); // before this text takes any
+    cx.server.memory.used = used;
+    cx.server.memory.peak = cx.server.memory.peak.max(used);
     let text = text(cx.server, &wanted);
     cx.reply().verbatim("txt", &text);
     Ok(())

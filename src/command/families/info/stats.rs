@@ -30,8 +30,12 @@ pub const ROWS: &[Row] = &[
     Field("expire_cycle_cpu_milliseconds", zero),
     Field("evicted_keys", |server| server.stats.evicted_keys.to_string()),
     Field("evicted_clients", zero),
-    Field("total_eviction_exceeded_time", zero),
-    Field("current_eviction_exceeded_time", zero),
+    Field("total_eviction_exceeded_time", |server| {
+        (server.eviction.exceeded_us((server.ticks)()).1 / 1000).to_string()
+    }),
+    Field("current_eviction_exceeded_time", |server| {
+        (server.eviction.exceeded_us((server.ticks)()).0 / 1000).to_string()
+    }),
     Field("keyspace_hits", |server| server.stats.hits.to_string()),
     Field("keyspace_misses", |server| server.stats.misses.to_string()),
     Field("pubsub_channels", |server| server.pubsub.channels.len().to_string()),
