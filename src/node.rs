@@ -9,7 +9,7 @@ use crate::command::{Kind, Names, Origin, Parts, Save, Server};
 use crate::config::{Config, Role, ShutdownFlags};
 use crate::keyspace::Keyspace;
 use crate::runtime::listener::{Doors, UnixDoor};
-use crate::runtime::process::{Signals, Stop, daemonize, notify_ready};
+use crate::runtime::process::{self, Signals, Stop, daemonize, notify_ready};
 use crate::runtime::tls::Tls;
 use crate::runtime::{
     self, Bells, StopRequest, World, allocator, clock, cron, disk, gauges, launch, links, listener, logging, recovery,
@@ -60,6 +60,9 @@ fn start(config: Config) -> Result<i32, String> {
     let tls = launch::tls(settings)?;
     let doors = launch::listen(settings)?;
     let ways = Ways { doors, unix: UnixDoor::open(settings)?, tls };
+    let clients = process::open_files_limit(settings.maxclients)?;
+    let mut config = config;
+    config.settings.maxclients = clients;
     let _pid_file = launch::show(&config, "regent node", "/var/run/redis.pid");
     launch::block_on(serve(config, names, acl, ways))
 }
@@ -117,7 +120,7 @@ async fn serve(config: Config, names: Names, acl: Acl, ways: Ways) -> Result<i32
 fn on_signal(world: &Rc<World>, stop: Stop) {
     let flags = {
         let mut server = world.server.borrow_mut();
-        if server.stopping {
+        if server.stopping && stop == Stop::Interrupt {
             tracing::warn!("You insist... exiting now.");
             world.stop(1);
             return;
@@ -140,7 +143,7 @@ fn on_signal(world: &Rc<World>, stop: Stop) {
         _ => Save::Default,
     };
     let (now, force) = (flags.has(ShutdownFlags::NOW), flags.has(ShutdownFlags::FORCE));
-    runtime::begin_stop(world, StopRequest { slot: None, save, now, force });
+    runtime::begin_stop(world, StopRequest { save, now, force });
 }
 
 /// What the disk holds, as a server that stands where the node ended.

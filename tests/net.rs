@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "net/stop.rs"]
+mod stop;
 #[path = "net/tls.rs"]
 mod tls;
 #[path = "net/unix.rs"]

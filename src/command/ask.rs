@@ -10,7 +10,7 @@ pub enum Ask {
     /// End a connection (its replies first, where [`Closing`](super::Closing) says so).
     Close(Slot),
     /// Stop the node. The client is blocked until it has stopped or cannot.
-    Shutdown { slot: Option<Slot>, save: Save, now: bool, force: bool },
+    Shutdown { save: Save, now: bool, force: bool },
     /// SHUTDOWN ABORT succeeded.
     ShutdownAborted,
     /// Write a checkpoint now; who waits for it (SAVE) is blocked, BGSAVE and BGREWRITEAOF are not.

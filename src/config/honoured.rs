@@ -17,7 +17,7 @@ honoured! {
     /// Addresses to listen on; `*` is every IPv4 one, `::*` every IPv6 one, and a leading `-` forgives a missing one.
     "bind" = "* -::*", of(Form::Words { max: 16 }), OPEN | BOTH => bind: Vec<String>;
     /// Address from which outgoing links (to a master, to peers) are made; empty leaves it to the system.
-    "bind-source-addr" = "", text(), OPEN | BOTH | LATER => bind_source_addr: String;
+    "bind-source-addr" = "", text(), OPEN | BOTH => bind_source_addr: String;
     /// Refuse clients from elsewhere while there is no password and no `bind`.
     "protected-mode" = "yes", yes_no(), OPEN | BOTH => protected_mode: bool;
     /// Path of a Unix socket to listen on; empty is none. What is left of a socket there is removed at start.

@@ -1,7 +1,7 @@
 //! Carries out what handlers asked for, behind the turn.
 
 use super::world::World;
-use super::{links, listener, stop};
+use super::{links, listener, process, stop};
 use crate::command::{Ask, Slot};
 use crate::config::{Change, LogLevel};
 use crate::runtime::logging::{self, Verbosity};
@@ -20,7 +20,7 @@ pub fn perform(world: &Rc<World>) {
 fn one(world: &Rc<World>, ask: Ask) {
     match ask {
         Ask::Close(slot) => world.close(slot),
-        Ask::Shutdown { slot, save, now, force } => stop::begin(world, stop::Request { slot, save, now, force }),
+        Ask::Shutdown { save, now, force } => stop::begin(world, stop::Request { save, now, force }),
         Ask::ShutdownAborted => stop::abort(world),
         Ask::Checkpoint { waiting } => {
             let mut disk = world.disk.borrow_mut();
@@ -112,6 +112,16 @@ const SOCKETS: [&str; 3] = ["port", "tls-port", "bind"];
 /// CONFIG SET of what the listening sockets depend on: all of it holds, or none.
 async fn listen(world: Rc<World>, slot: Slot, change: Change) {
     let names: Vec<_> = change.names().collect();
+    let raised = match names.contains(&"maxclients") {
+        true => {
+            let wanted = world.server.borrow().config.settings.maxclients;
+            process::allow_clients(wanted).map_err(|most| {
+                let why = "The operating system is not able to handle the specified number of clients, try with";
+                ("maxclients", format!("{why} {most}"))
+            })
+        }
+        false => Ok(()),
+    };
     let secured = match names.iter().find(|name| name.starts_with("tls-")) {
         Some(&name) => {
             let server = world.server.borrow();
@@ -119,7 +129,7 @@ async fn listen(world: Rc<World>, slot: Slot, change: Change) {
         }
         None => Ok(()),
     };
-    let reply = match secured {
+    let reply = match raised.and(secured) {
         // Certificates alone change nothing about who listens where.
         Ok(()) if names.iter().any(|name| SOCKETS.contains(name)) => listener::reopen(&world).await,
         secured => secured,
@@ -153,6 +163,7 @@ async fn listen(world: Rc<World>, slot: Slot, change: Change) {
                 (true, _) | (_, "bind") => "Failed to bind to specified addresses.",
                 _ => "Unable to update TLS configuration. Check server logs.",
             };
+            let why = if name == "maxclients" { error.as_str() } else { why };
             let name = if names.contains(&name) { name } else { "bind" };
             Err(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
         }

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password \
 is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
@@ -265,6 +265,26 @@ fn enter(world: &Rc<World>, stream: Socket, addr: String, laddr: String, near: b
     }
     let connection = world.adopt(stream, addr, laddr);
     tokio::task::spawn_local(connection.serve(world.clone()));
+}
+
+/// Connects, from `bind-source-addr` where that is given. One that this machine does not have is left out, as in Redis.
+///
+/// # Errors
+/// The system's reason.
+pub async fn connect(host: &str, port: u16, source: &str) -> std::io::Result<TcpStream> {
+    let Ok(source) = source.parse::<IpAddr>() else { return TcpStream::connect((host, port)).await };
+    let mut failed = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in tokio::net::lookup_host((host, port)).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if address.is_ipv4() == source.is_ipv4() {
+            let _ = socket.bind(SocketAddr::new(source, 0));
+        }
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(why) => failed = why,
+        }
+    }
+    Err(failed)
 }
 
 /// What every socket of ours gets: no delay, and keepalive every `keepalive_s` seconds (0: none).

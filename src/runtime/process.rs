@@ -1,5 +1,6 @@
 //! The process as its supervisor sees it: title, pid file, going to the background, readiness, signals.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -38,6 +39,50 @@ fn argument_block() -> Option<(usize, usize)> {
 /// Which run of the machine this is: another one after a power cut. Empty where the system does not say.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Descriptors that are ours and no client's: the store's files, listening sockets, links.
+const RESERVED_FILES: u64 = 32;
+
+/// Sees to it that so many clients may be connected; the most that may be where the system does not allow it.
+pub fn allow_clients(clients: i64) -> Result<(), i64> {
+    let wanted = u64::try_from(clients).unwrap_or(0).saturating_add(RESERVED_FILES);
+    let Ok((now, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    if now >= wanted {
+        return Ok(());
+    }
+    let set = |files| setrlimit(Resource::RLIMIT_NOFILE, files, most.max(files));
+    if set(wanted).is_ok() {
+        tracing::info!("Increased maximum number of open files to {wanted} (it was originally set to {now}).");
+        return Ok(());
+    }
+    let reached = if most > now && set(most).is_ok() { most } else { now };
+    if reached >= wanted {
+        return Ok(());
+    }
+    Err(i64::try_from(reached.saturating_sub(RESERVED_FILES)).unwrap_or(i64::MAX))
+}
+
+/// The same at start, where what the system allows is taken; the number of clients.
+///
+/// # Errors
+/// Where not even one would have room.
+pub fn open_files_limit(clients: i64) -> Result<i64, String> {
+    let Err(most) = allow_clients(clients) else { return Ok(clients) };
+    let wanted = clients as u64 + RESERVED_FILES;
+    let files = most as u64 + RESERVED_FILES;
+    if most < 1 {
+        return Err(format!(
+            "Your current 'ulimit -n' of {files} is not enough for the server to start. Please increase your open file \
+             limit to at least {wanted}. Exiting."
+        ));
+    }
+    tracing::warn!("You requested maxclients of {clients} requiring at least {wanted} max file descriptors.");
+    tracing::warn!(
+        "Current maximum open files is {files}. maxclients has been reduced to {most} to compensate for low ulimit. If \
+         you need higher maxclients increase 'ulimit -n'."
+    );
+    Ok(most)
 }
 
 /// Writes the process id, for as long as the value lives.

@@ -4,14 +4,12 @@ use super::disk::Appended;
 use super::world::World;
 use super::{clock, links};
 use crate::base::Millis;
-use crate::command::{PauseBy, Save, Slot};
+use crate::command::{PauseBy, Save, Server};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// What was asked for.
 pub struct Request {
-    /// Who is told if it fails.
-    pub slot: Option<Slot>,
     pub save: Save,
     pub now: bool,
     pub force: bool,
@@ -19,6 +17,10 @@ pub struct Request {
 
 /// Stops the node, behind the wait for its replicas.
 pub fn begin(world: &Rc<World>, request: Request) {
+    if world.server.borrow().stopping {
+        return; // it is under way; who asked again is told with the first
+    }
+    tracing::warn!("User requested shutdown...");
     links::stop_seeking(world);
     let (wait, lagging) = {
         let mut server = world.server.borrow_mut();
@@ -37,7 +39,8 @@ pub fn begin(world: &Rc<World>, request: Request) {
     if request.now || wait == 0 || !lagging {
         return finish(world, &request);
     }
-    tracing::info!("Waiting for replicas before shutting down (up to {wait} s)");
+    tracing::info!("Waiting for replicas before shutting down.");
+    world.turn.notify_one();
     let world = world.clone();
     tokio::task::spawn_local(async move {
         let deadline = clock::mono() + Millis(wait * 1000);
@@ -67,10 +70,33 @@ pub fn abort(world: &Rc<World>) {
     world.clock_bell.notify_one();
 }
 
+/// How far the replicas are.
+fn tell_replicas(server: &Server) {
+    let end = server.stream.end();
+    let (mut all, mut lagging) = (0, 0);
+    for replica in server.source.replicas(server.mono) {
+        all += 1;
+        if replica.offset != end {
+            lagging += 1;
+            tracing::info!(
+                "Lagging replica {}:{} reported offset {} behind master, lag={}, state={}.",
+                replica.ip,
+                replica.port,
+                end.bytes_since(replica.offset),
+                replica.lag_s,
+                replica.state
+            );
+        }
+    }
+    if all > 0 {
+        tracing::info!("{} of {all} replicas are in sync when shutting down.", all - lagging);
+    }
+}
+
 fn finish(world: &Rc<World>, request: &Request) {
     let mut server = world.server.borrow_mut();
     let mut disk = world.disk.borrow_mut();
-    tracing::warn!("User requested shutdown...");
+    tell_replicas(&server);
     let (mut failed, mut given_up) = (None, false);
     match disk.append(&mut server) {
         Appended::All => {}
@@ -109,9 +135,9 @@ fn finish(world: &Rc<World>, request: &Request) {
         if !request.force {
             server.stopping = false;
             server.end_pause(PauseBy::Shutdown);
-            if let Some(slot) = request.slot {
-                server.answer_saved(slot, Err("ERR Errors trying to SHUTDOWN. Check logs."));
-            }
+            tracing::warn!("Errors trying to shut down the server. Check the logs for more information.");
+            server.answer_shutdowns("ERR Errors trying to SHUTDOWN. Check logs.");
+            world.turn.notify_one();
             return;
         }
     }

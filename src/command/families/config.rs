@@ -78,7 +78,7 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if !later.is_empty() {
         tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
     }
-    if change.names().any(|name| matches!(name, "port" | "bind") || name.starts_with("tls-")) {
+    if change.names().any(|name| matches!(name, "port" | "bind" | "maxclients") || name.starts_with("tls-")) {
         return listen(cx, change);
     }
     if change.has("requirepass") {
@@ -96,7 +96,7 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 fn listen(cx: &mut Cx<'_>, change: Change) -> Outcome {
     if !cx.may_block() {
         cx.server.config.undo(change);
-        return Err(Refusal::err("CONFIG SET of port, bind and TLS is not allowed inside a transaction"));
+        return Err(Refusal::err("CONFIG SET of port, bind, maxclients and TLS is not allowed inside a transaction"));
     }
     let slot = cx.slot;
     cx.ask(Ask::Listen { slot, change });

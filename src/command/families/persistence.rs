@@ -98,8 +98,10 @@ fn shutdown(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply().ok();
         return Ok(());
     }
-    let slot = Some(cx.slot);
+    if !now && !cx.may_block() {
+        return Err(Refusal::err("SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"));
+    }
     cx.block(Blocked::Shutdown);
-    cx.ask(Ask::Shutdown { slot, save, now, force });
+    cx.ask(Ask::Shutdown { save, now, force });
     Ok(())
 }

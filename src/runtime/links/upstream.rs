@@ -19,7 +19,6 @@ use crate::session::StreamReader;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// How often a link whose log is at fault looks whether that is mended.
@@ -71,13 +70,13 @@ pub fn connect(world: &Rc<World>, conn: ConnId, host: String, port: u16) {
     }
     let world = world.clone();
     tokio::task::spawn_local(async move {
-        let (keepalive, timeout_s) = {
-            let server = world.server.borrow();
-            (server.config.settings.tcp_keepalive, server.config.settings.repl_timeout)
+        let (keepalive, timeout_s, source) = {
+            let settings = &world.server.borrow().config.settings;
+            (settings.tcp_keepalive, settings.repl_timeout, settings.bind_source_addr.clone())
         };
         let limit = Duration::from_secs(timeout_s.max(1) as u64);
         let connected = async {
-            let stream = TcpStream::connect((host.as_str(), port)).await?;
+            let stream = listener::connect(&host, port, &source).await?;
             listener::prepare(&stream, keepalive);
             world.tls.wrap(stream, &host).await
         };
