@@ -9,7 +9,9 @@ mod walk;
 
 use in_process::{Node, Replica};
 use judge::Judge;
-use regent::command::{Kind, Origin, Slot};
+use regent::base::StreamId;
+use regent::command::{Kind, Origin, Server, Slot};
+use regent::keyspace::Group;
 use regent::resp::{Args, Frame, command};
 use regent::session::StreamReader;
 use walk::{Dice, in_order, random_command};
@@ -42,6 +44,22 @@ impl World {
     }
 }
 
+/// Who has which entry of a stream, since when and how often, and how far the groups have read.
+fn groups(server: &Server) -> Vec<String> {
+    let keyspace = &server.keyspace;
+    let streams = ["x1", "x2"].map(|name| keyspace.db(0).get(keyspace.key(name.as_bytes())));
+    let groups = streams.into_iter().flatten().filter_map(|entry| entry.stream()).flat_map(|stream| stream.groups());
+    let shown = |group: &Group| {
+        let name = |name: &[u8]| name.escape_ascii().to_string();
+        let consumers: Vec<_> = group.consumers().map(|(_, it)| (name(&it.name), it.pending())).collect();
+        let owner = |number: u32| group.consumer(number).map(|consumer| name(&consumer.name));
+        let pending = group.pending_from(StreamId::MIN);
+        let pending: Vec<_> = pending.map(|it| (it.id, owner(it.consumer), it.delivered, it.count)).collect();
+        format!("{} {} {:?} {consumers:?} {pending:?}", name(&group.name), group.last, group.read)
+    };
+    groups.map(shown).collect()
+}
+
 fn walk(seed: u64, judge: &mut Judge) {
     let mut dice = Dice::new(seed);
     let mut world = World::new();
@@ -52,6 +70,7 @@ fn walk(seed: u64, judge: &mut Judge) {
         assert_eq!(ours, judge.hear(1), "the digest");
         let replica = world.replica.node.server.keyspace.digest();
         assert_eq!(replica, world.node.server.keyspace.digest(), "the replica's digest");
+        assert_eq!(groups(&world.replica.node.server), groups(&world.node.server), "the replica's groups");
     };
     for step in 0..STEPS {
         let words = random_command(&mut dice);
@@ -69,6 +88,7 @@ fn walk(seed: u64, judge: &mut Judge) {
     let mut reader = StreamReader::new(slot, Origin::Log);
     reader.input(&mut reread.server, &world.stream, &mut Args::default()).expect("a valid stream");
     assert_eq!(reread.server.keyspace.digest(), world.node.server.keyspace.digest(), "read as the log");
+    assert_eq!(groups(&reread.server), groups(&world.node.server), "read as the log");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Collections against plain maps, small and large, through checkpoints, flushes, renames and copies.
 
+use super::stream_tests::{self, StreamModel};
 use super::tests::{Draws, Image};
 use super::*;
 use crate::base::number::parse_i64;
@@ -14,6 +15,7 @@ enum Model {
     Set(BTreeSet<Vec<u8>>),
     List(Vec<Vec<u8>>),
     Zset(BTreeMap<Vec<u8>, i64>),
+    Stream(StreamModel),
 }
 
 type Twin = Vec<BTreeMap<Vec<u8>, (Model, Option<Millis>)>>;
@@ -147,10 +149,11 @@ fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
     let (key, other_key) = (ks.key(&name), ks.key(&other));
     match dice.below(100) {
         0..50 => {
-            let new = match dice.below(4) {
+            let new = match dice.below(5) {
                 0 => Model::Hash(BTreeMap::new()),
                 1 => Model::List(Vec::new()),
                 2 => Model::Zset(BTreeMap::new()),
+                3 => Model::Stream(StreamModel::default()),
                 _ => Model::Set(BTreeSet::new()),
             };
             let (held, _) = twin[index].entry(name.clone()).or_insert((new, None));
@@ -159,6 +162,7 @@ fn step(dice: &mut Dice, keys: u64, ks: &mut Keyspace, twin: &mut Twin) {
                 Model::Zset(model) => change_zset(dice, &mut ks.db_mut(index), key, model),
                 Model::Set(model) => change_set(dice, &mut ks.db_mut(index), key, model),
                 Model::Hash(model) => change_hash(dice, &mut ks.db_mut(index), key, model),
+                Model::Stream(model) => stream_tests::change(dice, &mut ks.db_mut(index), key, model),
                 Model::Str(_) => {}
             }
         }
@@ -233,6 +237,7 @@ fn check(ks: &Keyspace, twin: &Twin) {
                     let small = set.len() <= SET_LIMITS.integers;
                     assert!(set.form() != SetForm::Intset || small && numbers.is_some_and(|it| it.is_sorted()));
                 }
+                (Model::Stream(model), Value::Stream(stream)) => stream_tests::check(stream, model),
                 (Model::Zset(model), Value::Zset(set)) => check_zset(set, model),
                 (Model::List(model), Value::List(list)) => {
                     assert!(list.iter_from(0).eq(model.iter().map(Vec::as_slice)));

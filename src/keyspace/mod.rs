@@ -44,7 +44,8 @@
 //! 8. Digests are those of DEBUG DIGEST: `tests::digests_are_those_of_redis`, made by redis-server 7.0.15, and the scripts.
 //! 9. The first three hold for collections of every type and size: `collection_tests`.
 //! 10. A write to a part of a large collection dirties that part only:
-//!     `collection_tests::writing_to_a_part_of_a_large_collection_rewrites_that_part`.
+//!     `collection_tests::writing_to_a_part_of_a_large_collection_rewrites_that_part`,
+//!     `stream_tests::a_change_of_a_large_stream_rewrites_its_part`.
 //!
 //! Files, in reading order: `hash` (the keyed hash), `entry` (one allocation per key; the unsafe code), `value` (the
 //! types), `usage` (the access bits), `string`, `packed` (small collections), `table` (a sub-table), `db` (directory, reading, SCAN), `sample` (luck), `write` (all
@@ -92,6 +93,8 @@ mod zsets;
 
 #[cfg(test)]
 mod collection_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 
