@@ -110,6 +110,10 @@ impl Server {
         for slot in hit {
             self.become_user(slot, DEFAULT, false);
             self.forget_subscriptions(slot);
+            // What it waits for is another's now.
+            if let Some(blocked) = self.clients[slot].blocked.take() {
+                self.leave_queues(slot, &blocked);
+            }
             self.close(slot, if slot == me { Closing::AfterReplies } else { Closing::Now });
         }
     }

@@ -12,8 +12,9 @@
 //!
 //! Invariants:
 //! 1. What is shown of a user makes the same user (`tests::what_is_shown_makes_the_same_user`).
-//! 2. A change of rules is whole or is not (`tests::a_wrong_rule_changes_nothing`).
-//! 3. No client is a user that has gone: it is the default user then, not authenticated, and closed.
+//! 2. A change of rules is whole or is not (`tests/scripts/acl.txt`, the wrong rules; `tests/acl.rs`, the broken file).
+//! 3. No client is a user that has gone: it is the default user then, not authenticated, and closed
+//!    (`tests/scripts/acl.txt`, a user that goes).
 //!
 //! Files: `selector`, `user`, `check`, `log`, `file` (lines to users), `change` (what a change of users means to clients).
 //!
