@@ -98,6 +98,7 @@ fn a_crash_behind_the_handover_changes_nothing() {
     first.ok("SET a 1");
     first.ok(&to(&second));
     wait_for_roles(&first, &second);
+    assert_eq!(second.info("stats").int("sync_partial_ok"), 1, "by the link that asked it to take over");
     second.ok("SET b 2");
     first.wait_in_step(&second);
     let (id, offset) = second.place();

@@ -3,6 +3,7 @@
 
 use super::Server;
 use crate::base::ReplId;
+use crate::replication::source::DropReason;
 use crate::replication::{Stream, sink, source};
 use sha1::{Digest, Sha1};
 
@@ -28,6 +29,12 @@ impl Server {
         sink.step(*mono, event, stream, &mut links.sink);
         if take(&mut links.sink, from, &sink::Effect::HistoryChanged) {
             feed.history_changed(stream, reason);
+        }
+        // Who is fed under the id before goes now, and not who asks under the new one in the same request.
+        for why in [DropReason::NewId, DropReason::Replaced] {
+            if take(&mut self.links.sink, from, &sink::Effect::DropReplicas { why }) {
+                self.step_source(source::Event::DropAll { why }, reason);
+            }
         }
         self.asks.push(super::Ask::Replication);
     }
