@@ -12,8 +12,8 @@ use crate::runtime::listener::{Doors, UnixDoor};
 use crate::runtime::process::{self, Signals, Stop, daemonize, notify_ready};
 use crate::runtime::tls::Tls;
 use crate::runtime::{
-    self, Bells, StopRequest, World, allocator, clock, cron, disk, gauges, launch, links, listener, logging, recovery,
-    turn,
+    self, Bells, StopRequest, World, allocator, clock, cron, disk, gauges, launch, links, listener, logging, rdb_file,
+    recovery, turn,
 };
 use crate::session::StreamReader;
 use crate::store::{self, Opened, Options, Store, Wakers};
@@ -171,7 +171,9 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
             let store = fresh.start(origin).map_err(|error| error.to_string())?;
             let keyspace = Keyspace::new(databases, runtime::random_seed());
             let server = new_server(config, keyspace, recovery::first(id, backlog));
-            Ok(finish(server, store, &store::History::new(id), bells))
+            let (mut server, mut disk) = finish(server, store, &store::History::new(id), bells);
+            take_over_dump(&mut server, &mut disk)?;
+            Ok((server, disk))
         }
         Opened::Recovered(mut recovery) => {
             let began = clock::mono();
@@ -206,9 +208,35 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
                 clock::mono().since(began).0 as f64 / 1000.0
             );
             let store = recovery.finish(replayed.end).map_err(|error| error.to_string())?;
-            Ok(finish(server, store, &replayed.record, bells))
+            let (mut server, mut disk) = finish(server, store, &replayed.record, bells);
+            if server.keyspace.len() == 0 && replayed.end == crate::base::Offset(0) {
+                take_over_dump(&mut server, &mut disk)?; // nothing was ever written
+            }
+            Ok((server, disk))
         }
     }
+}
+
+/// A store in which nothing was ever written takes over what `dbfilename` holds: with a new history, since whoever has
+/// the former one from its beginning has none of these keys. Whole and durable before anyone is served, and until then
+/// a restart finds the empty store and the file again.
+fn take_over_dump(server: &mut Server, disk: &mut disk::Disk) -> Result<(), String> {
+    let settings = server.config.settings.clone();
+    let path = Path::new(&settings.dir).join(&settings.dbfilename);
+    let past = settings.replicaof.is_none().then_some(server.wall);
+    let began = clock::mono();
+    let Some(filled) = rdb_file::read(&path, &settings, past)? else { return Ok(()) };
+    let id = runtime::random_id(ReplId::from_random);
+    let (loaded, expired) = (filled.loaded, filled.expired);
+    server.keyspace = filled.keyspace;
+    server.stream = recovery::first(id, settings.repl_backlog_size);
+    disk.begin_generation(server, id, crate::base::Offset(0), 0);
+    disk.checkpoint_and_wait(server)?;
+    disk.take_adopted();
+    (server.persistence.keys_loaded, server.persistence.keys_expired) = (loaded, expired);
+    let took_s = clock::mono().since(began).0 as f64 / 1000.0;
+    tracing::info!("{}: {loaded} keys loaded, {expired} keys expired, in {took_s:.3} seconds", path.display());
+    Ok(())
 }
 
 fn new_server(config: Config, keyspace: Keyspace, stream: crate::replication::Stream) -> Server {

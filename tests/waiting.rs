@@ -176,9 +176,7 @@ fn save_and_shutdown_are_answered_when_they_are_over() {
     let mut node = Node::new("");
     let (client, other) = (node.connect(), node.connect());
     ask(&mut node, client, "SAVE");
-    assert!(
-        node.server.asks.iter().any(|ask| matches!(ask, Ask::Checkpoint { waiting: Some(slot) } if *slot == client))
-    );
+    assert!(node.server.asks.iter().any(|ask| matches!(ask, Ask::Dump { waiting: Some(slot) } if *slot == client)));
     node.server.retry_all_blocked();
     assert!(told(&mut node, client).is_empty());
     node.server.answer_saved(client, Ok(()));

@@ -13,8 +13,10 @@ pub enum Ask {
     Shutdown { save: Save, now: bool, force: bool },
     /// SHUTDOWN ABORT succeeded.
     ShutdownAborted,
-    /// Write a checkpoint now; who waits for it (SAVE) is blocked, BGSAVE and BGREWRITEAOF are not.
-    Checkpoint { waiting: Option<Slot> },
+    /// Write a checkpoint now (BGREWRITEAOF).
+    Checkpoint,
+    /// Write a checkpoint and make `dump.rdb` of it; who waits for it (SAVE) is blocked, BGSAVE is not.
+    Dump { waiting: Option<Slot> },
     /// The replication core has effects to carry out (a new master, a PSYNC, an ACK...).
     Replication,
     /// A client has become a replica's link: its connection leaves the request loop.

@@ -38,6 +38,9 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     {
         return Err(Refusal::Text(fault.clone().into()));
     }
+    if (writes || spec.name == "ping") && !is_replica && server.save_failed() {
+        return Err(Refusal::SaveFailed);
+    }
     if writes && !is_replica && !server.enough_good_replicas() {
         return Err(Refusal::NoReplicas);
     }

@@ -20,6 +20,8 @@ pub enum Refusal {
     MasterDown,
     Loading,
     OutOfMemory,
+    /// `stop-writes-on-bgsave-error`.
+    SaveFailed,
     BadDb,
     TooLong,
     /// The arity does not fit; the full name of the command.
@@ -55,6 +57,12 @@ impl Refusal {
             }
             Refusal::Loading => "LOADING Redis is loading the dataset in memory".into(),
             Refusal::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.".into(),
+            Refusal::SaveFailed => "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to \
+                                    persist to disk. Commands that may modify the data set are disabled, because this \
+                                    instance is configured to report errors during writes if RDB snapshotting fails \
+                                    (stop-writes-on-bgsave-error option). Please check the Redis logs for details \
+                                    about the RDB error."
+                .into(),
             Refusal::BadDb => "ERR DB index is out of range".into(),
             Refusal::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)".into(),
             Refusal::Arity(name) => format!("ERR wrong number of arguments for '{name}' command").into(),

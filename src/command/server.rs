@@ -56,7 +56,7 @@ pub struct Server {
     pub(super) depth: usize,
     /// Bytes in use, exact at any time; given by the runtime.
     pub allocated: fn() -> u64,
-    /// Changes since the last checkpoint (`rdb_changes_since_last_save`).
+    /// Changes since the last dump (`rdb_changes_since_last_save`).
     pub dirty: u64,
     pub run_id: RunId,
     /// What INFO shows of the process; the runtime knows better than the defaults.
@@ -241,6 +241,12 @@ impl Server {
             self.touch(slot);
         }
         blocked
+    }
+
+    /// `stop-writes-on-bgsave-error`: whether writes are refused since the last dump failed.
+    pub fn save_failed(&self) -> bool {
+        let settings = &self.config.settings;
+        !self.persistence.last_save_ok && settings.stop_writes_on_bgsave_error && !settings.save.is_empty()
     }
 
     /// Whether it follows a master.

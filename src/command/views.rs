@@ -48,20 +48,31 @@ pub struct PersistenceView {
     /// A checkpoint is being written, since when (monotonic).
     pub checkpoint_since: Option<Millis>,
     /// Wall clock of the last checkpoint that became current; of the start where none has.
+    pub last_checkpoint: Millis,
+    pub last_checkpoint_ok: bool,
+    /// How long the last one took, and how many bytes it wrote; -1 ms where there was none.
+    pub last_checkpoint_ms: i64,
+    pub last_checkpoint_bytes: u64,
+    /// Checkpoints since the start.
+    pub checkpoints: u64,
+    /// `dump.rdb` is being made, since when (monotonic).
+    pub save_since: Option<Millis>,
+    /// Wall clock of the last one that was made; of the start where none was.
     pub last_save: Millis,
     pub last_save_ok: bool,
-    /// How long the last one took, and how many bytes it wrote; -1 ms where there was none.
+    /// How long it took; -1 where there was none.
     pub last_save_ms: i64,
-    pub last_save_bytes: u64,
-    /// Checkpoints since the start.
+    /// Dumps since the start.
     pub saves: u64,
     /// When the last fsync of the log ended (monotonic), and how long it took.
     pub last_fsync: Option<Millis>,
     pub last_fsync_us: u64,
     /// The log takes what it is given.
     pub log_ok: bool,
-    /// Keys that the start found in the store.
+    /// Keys that the start found in the store, or in the dump that an empty store was filled from; and those of the dump
+    /// whose time was over.
     pub keys_loaded: u64,
+    pub keys_expired: u64,
 }
 
 impl Default for PersistenceView {
@@ -74,15 +85,21 @@ impl Default for PersistenceView {
             log_bytes: 0,
             log_segments: 0,
             checkpoint_since: None,
+            last_checkpoint: Millis(0),
+            last_checkpoint_ok: true,
+            last_checkpoint_ms: -1,
+            last_checkpoint_bytes: 0,
+            checkpoints: 0,
+            save_since: None,
             last_save: Millis(0),
             last_save_ok: true,
             last_save_ms: -1,
-            last_save_bytes: 0,
             saves: 0,
             last_fsync: None,
             last_fsync_us: 0,
             log_ok: true,
             keys_loaded: 0,
+            keys_expired: 0,
         }
     }
 }

@@ -127,18 +127,18 @@ honoured! {
     "appendonly" = "yes", yes_no(), OPEN | NOT_LOADING => appendonly: bool;
     /// When the log is forced to the disk.
     "appendfsync" = "everysec", choice(AppendFsync::NAMES), OPEN => appendfsync: AppendFsync;
-    /// When `appendonly` is off: take a checkpoint when so many changes are so many seconds old.
+    /// Write `dbfilename`, and with it a checkpoint, when so many changes are so many seconds old.
     "save" = "3600 1 300 100 60 10000", of(Form::Save), OPEN => save: Vec<SavePoint>;
-    /// Refuse writes when the last checkpoint failed.
-    "stop-writes-on-bgsave-error" = "yes", yes_no(), OPEN | LATER => stop_writes_on_bgsave_error: bool;
-    /// Name of an RDB file to take over when there is no store yet.
-    "dbfilename" = "dump.rdb", text().with(dbfilename), OPEN | GUARDED | LATER => dbfilename: String;
-    /// Whether RDB copies carry a checksum.
-    "rdbchecksum" = "yes", yes_no(), FIXED | LATER => rdbchecksum: bool;
-    /// Whether strings of RDB copies are compressed.
-    "rdbcompression" = "yes", yes_no(), OPEN | LATER => rdbcompression: bool;
-    /// Microseconds to wait at each key of a copy or checkpoint (negative: keys per microsecond); for tests.
-    "rdb-key-save-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN | LATER => rdb_key_save_delay: i64;
+    /// Refuse writes when the last dump failed, while there are save points.
+    "stop-writes-on-bgsave-error" = "yes", yes_no(), OPEN => stop_writes_on_bgsave_error: bool;
+    /// Name of the RDB file that SAVE, BGSAVE and save points write, and that an empty store is filled from.
+    "dbfilename" = "dump.rdb", text().with(dbfilename), OPEN | GUARDED => dbfilename: String;
+    /// Whether that file carries a checksum.
+    "rdbchecksum" = "yes", yes_no(), FIXED => rdbchecksum: bool;
+    /// Whether its strings are compressed.
+    "rdbcompression" = "yes", yes_no(), OPEN => rdbcompression: bool;
+    /// Microseconds to wait at each key of that file; for tests.
+    "rdb-key-save-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN => rdb_key_save_delay: i64;
     /// Microseconds to wait at each key that is loaded (negative: keys per microsecond); for tests.
     "key-load-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN | LATER => key_load_delay: i64;
     /// Bytes loaded between two looks at the clients.

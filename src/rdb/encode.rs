@@ -25,6 +25,7 @@ pub struct Origin<'a> {
 pub struct Encoder {
     crc: crc_fast::Digest,
     compress: bool,
+    checksum: bool,
 }
 
 impl Default for Encoder {
@@ -36,12 +37,18 @@ impl Default for Encoder {
 impl Encoder {
     /// An encoder that does not compress strings (`rdbcompression no`).
     pub fn new() -> Self {
-        Encoder { crc: crc64(), compress: false }
+        Encoder { crc: crc64(), compress: false, checksum: true }
     }
 
     /// Whether strings of more than 20 bytes are compressed where that saves something (`rdbcompression`).
     pub fn compress(mut self, compress: bool) -> Self {
         self.compress = compress;
+        self
+    }
+
+    /// Whether the end carries a checksum (`rdbchecksum`); a zero in its place tells readers to look at none.
+    pub fn checksum(mut self, checksum: bool) -> Self {
+        self.checksum = checksum;
         self
     }
 
@@ -129,7 +136,8 @@ impl Encoder {
     /// The end mark and the checksum of all that was written.
     pub fn end(mut self, out: &mut Vec<u8>) {
         self.summed(out, |out| out.push(code::END));
-        out.extend(self.crc.finalize().to_le_bytes());
+        let crc = if self.checksum { self.crc.finalize() } else { 0 };
+        out.extend(crc.to_le_bytes());
     }
 
     fn summed(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {

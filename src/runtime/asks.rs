@@ -22,9 +22,12 @@ fn one(world: &Rc<World>, ask: Ask) {
         Ask::Close(slot) => world.close(slot),
         Ask::Shutdown { save, now, force } => stop::begin(world, stop::Request { save, now, force }),
         Ask::ShutdownAborted => stop::abort(world),
-        Ask::Checkpoint { waiting } => {
+        ask @ (Ask::Checkpoint | Ask::Dump { .. }) => {
             let mut disk = world.disk.borrow_mut();
-            disk.want_checkpoint(waiting);
+            match ask {
+                Ask::Dump { waiting } => disk.want_dump(waiting),
+                _ => disk.want_checkpoint(None),
+            }
             disk.show(&mut world.server.borrow_mut());
         }
         Ask::Replication => {} // links::perform comes behind

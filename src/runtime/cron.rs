@@ -116,9 +116,11 @@ fn every_second(world: &Rc<World>, server: &mut Server) {
     }
     let mut disk = world.disk.borrow_mut();
     disk.tend(server);
-    if !disk.checkpointing() && disk.may_retry() && disk.is_due(server) {
+    if !disk.saves() && disk.may_retry() && disk.save_is_due(server) {
+        tracing::info!("{} changes since the last save. Saving...", server.dirty);
+        disk.want_dump(None);
+    } else if !disk.checkpointing() && disk.may_retry() && disk.is_due(server) {
         disk.want_checkpoint(None);
-        world.disk_bell.notify_one();
     }
     drop(disk);
     close_idle(server);

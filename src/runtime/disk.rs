@@ -7,11 +7,13 @@
 //! of the disk, a turn larger than the reserve), or where an fsync failed, is the turn told to keep its replies.
 
 mod append;
+mod dump;
 #[cfg(test)]
 mod tests;
 
 pub use append::Appended;
 
+use super::rdb_file::{Dump, Facts, Form};
 use super::{allocator, clock, recovery};
 use crate::base::{Epoch, Millis, Offset, ReplId};
 use crate::command::{Server, Slot};
@@ -54,6 +56,8 @@ struct Running {
     committed: bool,
     /// Clients that wait for it (SAVE).
     waiting: Vec<Slot>,
+    /// `dump.rdb` is to be made of it, with what its head says.
+    dump: Option<Facts>,
     dirty_before: u64,
     manifest: keyspace::Manifest,
 }
@@ -62,13 +66,14 @@ struct Running {
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     /// Wall clock of the last one that succeeded.
-    pub last_save: Millis,
+    pub last_checkpoint: Millis,
     pub last_ok: bool,
     /// How long it took; -1 before the first.
     pub last_took_ms: i64,
     pub count: u64,
     /// When the running one began, monotonic.
     pub began: Option<Millis>,
+    pub dump: dump::Past,
 }
 
 /// See the module.
@@ -77,6 +82,10 @@ pub struct Disk {
     running: Option<Running>,
     /// Asked for while one was running, or before anything could run.
     wanted: Option<Vec<Slot>>,
+    /// `dump.rdb` is to be made of the next checkpoint.
+    wants_dump: bool,
+    /// It is being made, by the storage thread.
+    dumping: Option<dump::Dumping>,
     pub past: Past,
     /// The epoch obeyed and the data generation, which the history records carry.
     epoch: Epoch,
@@ -97,11 +106,15 @@ pub struct Disk {
 
 impl Disk {
     pub fn new(store: Store, epoch: Epoch, data_generation: u64, bell: Arc<Notify>) -> Self {
-        let past = Past { last_save: clock::wall(), last_ok: true, last_took_ms: -1, count: 0, began: None };
+        let dump = dump::Past::new(clock::wall());
+        let past =
+            Past { last_checkpoint: clock::wall(), last_ok: true, last_took_ms: -1, count: 0, began: None, dump };
         Disk {
             store,
             running: None,
             wanted: None,
+            wants_dump: false,
+            dumping: None,
             past,
             epoch,
             data_generation,
@@ -130,11 +143,13 @@ impl Disk {
             (None, Some(_)) => Some(server.mono),
             (None, None) => None,
         };
-        view.last_save = self.past.last_save;
-        view.last_save_ok = self.past.last_ok;
-        view.last_save_ms = self.past.last_took_ms;
-        view.last_save_bytes = info.checkpoint.last.as_ref().map_or(0, |last| last.work.bytes);
-        view.saves = self.past.count;
+        view.last_checkpoint = self.past.last_checkpoint;
+        view.last_checkpoint_ok = self.past.last_ok;
+        view.last_checkpoint_ms = self.past.last_took_ms;
+        view.last_checkpoint_bytes = info.checkpoint.last.as_ref().map_or(0, |last| last.work.bytes);
+        view.checkpoints = self.past.count;
+        self.show_dump(server);
+        let view = &mut server.persistence;
         let Some(log) = info.log else { return };
         (view.log_start, view.log_end, view.log_synced) = (log.start, log.end, log.synced);
         (view.log_bytes, view.log_segments) = (log.bytes, log.segments as u64);
@@ -155,7 +170,9 @@ impl Disk {
     }
 
     fn may_begin(&self, server: &Server) -> bool {
-        self.running.is_none() && self.wanted.is_some() && !server.feed.has_pending() && server.loading.is_none()
+        let one_dump = !self.wants_dump || self.dumping.is_none();
+        let idle = self.running.is_none() && self.wanted.is_some() && one_dump;
+        idle && !server.feed.has_pending() && server.loading.is_none()
     }
 
     /// A checkpoint begins now, and its image is shown to `visit` when it is current.
@@ -232,11 +249,7 @@ impl Disk {
     /// Whether the log has grown enough since the last one.
     pub fn is_due(&self, server: &Server) -> bool {
         let settings = &server.config.settings;
-        let Some(log) = self.store.log() else {
-            let changes = server.dirty as i64;
-            let age = (clock::wall() - self.past.last_save).seconds();
-            return settings.save.iter().any(|point| changes >= point.changes.max(1) && age >= point.seconds);
-        };
+        let Some(log) = self.store.log() else { return false };
         let from = self.store.current().map_or(log.start(), |current| current.offset);
         let grown = log.end().bytes_since(from);
         let content = self.store.info().checkpoint.content_bytes;
@@ -305,6 +318,13 @@ impl Disk {
         });
         let state = State { keyspace: bincode::serialize(&manifest).expect("plain data"), ..state };
         self.past.began = Some(clock::mono());
+        let dump = std::mem::take(&mut self.wants_dump).then(|| Facts {
+            id: state.history.replid,
+            at: state.offset,
+            db: state.db,
+            wall: server.wall,
+            used: server.memory.used,
+        });
         self.running = Some(Running {
             ticket,
             state,
@@ -312,6 +332,7 @@ impl Disk {
             handed_over: false,
             committed: false,
             waiting,
+            dump,
             dirty_before: server.dirty,
             manifest,
         });
@@ -324,6 +345,7 @@ impl Disk {
 
     /// Takes what the storage thread has finished.
     fn collect(&mut self, server: &mut Server) {
+        self.collect_dump(server);
         while let Some(done) = self.store.poll() {
             let ours = self.running.as_ref().is_some_and(|running| running.ticket == done.ticket);
             match done.result {
@@ -353,8 +375,7 @@ impl Disk {
         let Some(running) = self.running.take() else { return };
         if ok {
             server.keyspace.checkpoint_end();
-            server.dirty = server.dirty.saturating_sub(running.dirty_before);
-            self.past.last_save = clock::wall();
+            self.past.last_checkpoint = clock::wall();
             self.past.count += 1;
             self.adopted |= self.adopting.take().is_some();
         } else {
@@ -371,6 +392,9 @@ impl Disk {
             }));
         }
         self.failed_at = (!ok).then(clock::mono);
+        if let Some(facts) = running.dump {
+            return self.begin_dump(server, running.manifest, facts, running.dirty_before, running.waiting, ok);
+        }
         for slot in running.waiting {
             let reply = if ok { Ok(()) } else { Err(NOT_SAVED) };
             server.answer_saved(slot, reply);
@@ -383,6 +407,10 @@ impl Disk {
         self.store.checkpoint().abort();
         server.keyspace.checkpoint_abort();
         self.past.began = None;
+        if running.dump.is_some() {
+            self.wants_dump = true;
+            self.wanted.get_or_insert_default();
+        }
         if !running.waiting.is_empty() {
             self.wanted.get_or_insert_default().extend(running.waiting);
         }
@@ -429,7 +457,10 @@ impl Disk {
                 std::thread::yield_now();
             }
         }
-        if self.past.count > before { Ok(()) } else { Err("the checkpoint failed".into()) }
+        if self.past.count == before {
+            return Err("the checkpoint failed".into());
+        }
+        self.wait_dump(server)
     }
 }
 

@@ -33,6 +33,7 @@ pub mod links;
 pub mod listener;
 pub mod logging;
 pub mod process;
+pub mod rdb_file;
 pub mod recovery;
 pub mod sentinel;
 mod socket;

@@ -120,8 +120,13 @@ fn finish(world: &Rc<World>, request: &Request) {
             failed = Some(error.to_string());
         }
     }
+    // As in Redis: where there are save points, a stop leaves a dump.
+    let dumps = request.save == Save::Yes || request.save == Save::Default && !settings.save.is_empty();
     if saves && failed.is_none() {
         tracing::info!("Saving a checkpoint before exiting.");
+        if dumps {
+            disk.want_dump(None);
+        }
         match disk.checkpoint_and_wait(&mut server) {
             Ok(()) => {}
             Err(why) if logs && request.save == Save::Default => {

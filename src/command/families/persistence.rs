@@ -20,26 +20,27 @@ pub const ROWS: &[Spec] = &[
         .doc("1.0.0", "Synchronously saves the database(s) to disk and shuts down the Redis server."),
 ];
 
-/// SAVE: this client waits for the checkpoint; the others do not.
+/// SAVE: this client waits for the dump; the others do not.
 fn save(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     if is_saving(cx) {
         return Err(Refusal::err("Background save already in progress"));
     }
     let waiting = Some(cx.slot);
     cx.block(Blocked::Checkpoint);
-    cx.ask(Ask::Checkpoint { waiting });
+    cx.ask(Ask::Dump { waiting });
     Ok(())
 }
 
 /// BGSAVE \[SCHEDULE\]
 fn bgsave(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    args.take("SCHEDULE");
+    let schedule = args.take("SCHEDULE");
     args.finish()?;
     if is_saving(cx) {
         return Err(Refusal::err("Background save already in progress"));
     }
-    let scheduled = cx.server.in_exec;
-    cx.ask(Ask::Checkpoint { waiting: None });
+    // Behind a checkpoint that is under way.
+    let scheduled = cx.server.in_exec || schedule && cx.server.persistence.checkpoint_since.is_some();
+    cx.ask(Ask::Dump { waiting: None });
     cx.reply().simple(if scheduled { "Background saving scheduled" } else { "Background saving started" });
     Ok(())
 }
@@ -47,7 +48,7 @@ fn bgsave(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// BGREWRITEAOF: a checkpoint is what lets the log be cut.
 fn bgrewriteaof(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     let scheduled = cx.server.in_exec || is_saving(cx);
-    cx.ask(Ask::Checkpoint { waiting: None });
+    cx.ask(Ask::Checkpoint);
     cx.reply().simple(match scheduled {
         true => "Background append only file rewriting scheduled",
         false => "Background append only file rewriting started",
@@ -56,7 +57,7 @@ fn bgrewriteaof(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn is_saving(cx: &Cx<'_>) -> bool {
-    cx.server.persistence.checkpoint_since.is_some()
+    cx.server.persistence.save_since.is_some()
 }
 
 /// LASTSAVE

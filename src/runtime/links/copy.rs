@@ -1,20 +1,15 @@
 //! Full copies for replicas: a checkpoint, written as RDB into a file by the storage thread, sent to all who wait.
 
 use super::out::{Out, start};
-use super::{Links, contents, step_source};
-use crate::base::{Millis, Offset, REDIS_VERSION, ReplId};
-use crate::rdb::{Encoder, Origin};
+use super::{Links, step_source};
 use crate::replication::source::{CopyId, Event, LinkId};
 use crate::runtime::clock;
+use crate::runtime::rdb_file::{self, Facts, Form};
 use crate::runtime::world::World;
 use crate::store::Image;
 use std::fs::File;
-use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Bytes of RDB that are gathered before they are written to the file.
-const WRITE_BYTES: usize = 256 * 1024;
 
 /// A copy on its way out.
 #[derive(Default)]
@@ -136,15 +131,6 @@ pub fn sent(links: &mut Links, link: LinkId) {
     links.copies.retain(|_, outgoing| outgoing.made.is_none() || !outgoing.links.is_empty());
 }
 
-/// What the head of the file says.
-struct Facts {
-    id: ReplId,
-    at: Offset,
-    db: u32,
-    wall: Millis,
-    used: u64,
-}
-
 /// Writes the image as an RDB file that has no name: it goes with the last who reads it.
 fn write(
     dir: &std::path::Path,
@@ -157,23 +143,7 @@ fn write(
     let mut options = File::options();
     let mut file = options.read(true).write(true).create_new(true).open(&path).map_err(text)?;
     std::fs::remove_file(&path).map_err(text)?;
-    let (mut out, mut length) = (Vec::with_capacity(2 * WRITE_BYTES), 0);
-    let mut encoder = Encoder::new();
-    let stream = Some((facts.id, facts.at, facts.db));
-    let origin =
-        Origin { redis_version: REDIS_VERSION, created: facts.wall, used_memory: facts.used, stream, aof_base: false };
-    encoder.header(&origin, &mut out);
-    let mut sink = |out: &mut Vec<u8>| {
-        if out.len() >= WRITE_BYTES {
-            length += out.len() as u64;
-            file.write_all(out).map_err(text)?;
-            out.clear();
-        }
-        Ok(())
-    };
-    contents::write(manifest, image, &mut encoder, &mut out, &mut sink)?;
-    encoder.end(&mut out);
-    length += out.len() as u64;
-    file.write_all(&out).map_err(text)?;
+    let form = Form { compress: false, checksum: true, key_delay_us: 0 };
+    let length = rdb_file::fill(&mut file, &path, facts, form, manifest, image)?;
     Ok((file, length))
 }

@@ -8,7 +8,7 @@
 //! The stream's bytes are sent from the backlog in place; a link that fell behind reads them from the log on a blocking
 //! thread. A full copy is made from a checkpoint by the storage thread, into a file that all who wait for it are sent.
 
-mod contents;
+pub(super) mod contents;
 mod copy;
 mod known;
 mod out;

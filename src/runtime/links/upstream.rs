@@ -6,15 +6,14 @@
 
 use super::{perform, step_sink};
 use crate::base::{Offset, ReplId};
-use crate::command::transfer::{self, Sizes};
 use crate::command::{Kind, Loading, Origin, Server};
-use crate::keyspace::Keyspace;
 use crate::rdb;
 use crate::replication::sink::{ConnId, Event, Expect};
 use crate::replication::{Bulk, Progress};
+use crate::runtime::rdb_file::Filler;
 use crate::runtime::socket::Socket;
 use crate::runtime::world::World;
-use crate::runtime::{clock, listener, random_seed};
+use crate::runtime::{clock, listener};
 use crate::session::StreamReader;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -44,13 +43,7 @@ pub struct Upstream {
 struct Incoming {
     bulk: Bulk,
     decoder: rdb::Decoder,
-    keyspace: Keyspace,
-    sizes: Sizes,
-    db: u32,
-    /// The key that came last: more of its collection may follow.
-    last: Vec<u8>,
-    stream_db: u32,
-    whole: bool,
+    filler: Filler,
 }
 
 /// Connects; the core is told how that went.
@@ -295,16 +288,10 @@ pub fn expect_copy(world: &Rc<World>, conn: ConnId, at: Offset) {
     let mut links = world.links.borrow_mut();
     let mut server = world.server.borrow_mut();
     let Some(upstream) = links.upstream.as_mut().filter(|upstream| upstream.conn == conn) else { return };
-    let databases = server.config.settings.databases.max(1) as usize;
     upstream.copy = Some(Incoming {
         bulk: Bulk::default(),
         decoder: rdb::Decoder::new(),
-        keyspace: Keyspace::new(databases, random_seed()),
-        sizes: Sizes::of(&server.config.settings),
-        db: 0,
-        last: Vec::new(),
-        stream_db: 0,
-        whole: false,
+        filler: Filler::new(&server.config.settings, None),
     });
     server.stats.sync_copies_received += 1;
     tracing::debug!("A full copy at offset {at} follows");
@@ -325,7 +312,7 @@ fn take_copy(world: &Rc<World>, conn: ConnId, bytes: &[u8]) -> usize {
         match fed {
             Ok((taken, progress)) => {
                 used = taken;
-                copy.decode().map(|()| progress)
+                copy.filler.take(&mut copy.decoder).map(|()| progress)
             }
             Err(error) => Err(error.to_string()),
         }
@@ -351,7 +338,7 @@ fn take_copy(world: &Rc<World>, conn: ConnId, bytes: &[u8]) -> usize {
 fn received(world: &Rc<World>, conn: ConnId) {
     let whole = {
         let links = world.links.borrow();
-        links.upstream.as_ref().and_then(|upstream| upstream.copy.as_ref()).is_some_and(|copy| copy.whole)
+        links.upstream.as_ref().and_then(|upstream| upstream.copy.as_ref()).is_some_and(|copy| copy.filler.whole)
     };
     if whole {
         tell(world, Event::CopyReceived { conn });
@@ -362,38 +349,6 @@ fn received(world: &Rc<World>, conn: ConnId) {
     }
 }
 
-impl Incoming {
-    /// Puts what has come whole into the new keyspace.
-    fn decode(&mut self) -> Result<(), String> {
-        while let Some(event) = self.decoder.next().map_err(|error| error.to_string())? {
-            match event {
-                rdb::Event::SelectDb(db) => {
-                    self.db = db;
-                    self.keyspace.grow_databases(db as usize + 1);
-                }
-                rdb::Event::Aux { key, value } if key == b"repl-stream-db" => {
-                    let text = std::str::from_utf8(&value).unwrap_or_default();
-                    self.stream_db = text.parse().unwrap_or(0);
-                }
-                rdb::Event::Item(item) => {
-                    let rdb::Item { key, expire, value } = item;
-                    let hashed = self.keyspace.key(&key);
-                    transfer::load(&mut self.keyspace, self.sizes, self.db, hashed, expire, &value)?;
-                    self.last = key;
-                }
-                rdb::Event::More(value) => {
-                    let key = self.keyspace.key(&self.last);
-                    transfer::load_more(&mut self.keyspace, self.sizes, self.db, key, &value)?;
-                }
-                rdb::Event::Function(_) => return Err("the copy holds functions, which are not served here".into()),
-                rdb::Event::End => self.whole = true,
-                rdb::Event::Header { .. } | rdb::Event::Aux { .. } | rdb::Event::Sizes { .. } => {}
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The copy came whole: it takes the place of everything, in memory now, and for a restart with its checkpoint.
 pub fn load_copy(world: &Rc<World>, conn: ConnId, id: ReplId, at: Offset) {
     {
@@ -401,7 +356,7 @@ pub fn load_copy(world: &Rc<World>, conn: ConnId, id: ReplId, at: Offset) {
         let mut server = world.server.borrow_mut();
         let Some(upstream) = links.upstream.as_mut().filter(|upstream| upstream.conn == conn) else { return };
         let Some(copy) = upstream.copy.take() else { return };
-        let Incoming { keyspace, stream_db, .. } = copy;
+        let Filler { keyspace, stream_db, .. } = copy.filler;
         world.disk.borrow_mut().give_up(&mut server);
         let old = std::mem::replace(&mut server.keyspace, keyspace);
         std::thread::spawn(move || drop(old));

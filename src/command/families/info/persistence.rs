@@ -2,6 +2,7 @@
 
 use super::Row::{self, Field, Maybe};
 use super::{bit, zero};
+use crate::base::Millis;
 use crate::command::Server;
 
 pub const ROWS: &[Row] = &[
@@ -14,29 +15,29 @@ pub const ROWS: &[Row] = &[
     Field("current_save_keys_processed", zero),
     Field("current_save_keys_total", zero),
     Field("rdb_changes_since_last_save", |server| server.dirty.to_string()),
-    Field("rdb_bgsave_in_progress", |server| bit(is_saving(server))),
+    Field("rdb_bgsave_in_progress", |server| bit(server.persistence.save_since.is_some())),
     Field("rdb_last_save_time", |server| server.persistence.last_save.seconds().to_string()),
     Field("rdb_last_bgsave_status", |server| status(server.persistence.last_save_ok)),
-    Field("rdb_last_bgsave_time_sec", last_save_s),
-    Field("rdb_current_bgsave_time_sec", saving_s),
+    Field("rdb_last_bgsave_time_sec", |server| seconds(server.persistence.last_save_ms)),
+    Field("rdb_current_bgsave_time_sec", |server| since_s(server, server.persistence.save_since)),
     Field("rdb_saves", |server| server.persistence.saves.to_string()),
     Field("rdb_last_cow_size", zero),
-    Field("rdb_last_load_keys_expired", zero),
+    Field("rdb_last_load_keys_expired", |server| server.persistence.keys_expired.to_string()),
     Field("rdb_last_load_keys_loaded", |server| server.persistence.keys_loaded.to_string()),
     Field("aof_enabled", |server| bit(server.config.settings.appendonly)),
     Field("aof_rewrite_in_progress", |server| bit(server.config.settings.appendonly && is_saving(server))),
     Field("aof_rewrite_scheduled", zero),
-    Field("aof_last_rewrite_time_sec", last_save_s),
-    Field("aof_current_rewrite_time_sec", saving_s),
-    Field("aof_last_bgrewrite_status", |server| status(server.persistence.last_save_ok)),
-    Field("aof_rewrites", |server| server.persistence.saves.to_string()),
-    Field("aof_rewrites_consecutive_failures", |server| bit(!server.persistence.last_save_ok)),
+    Field("aof_last_rewrite_time_sec", |server| seconds(server.persistence.last_checkpoint_ms)),
+    Field("aof_current_rewrite_time_sec", |server| since_s(server, server.persistence.checkpoint_since)),
+    Field("aof_last_bgrewrite_status", |server| status(server.persistence.last_checkpoint_ok)),
+    Field("aof_rewrites", |server| server.persistence.checkpoints.to_string()),
+    Field("aof_rewrites_consecutive_failures", |server| bit(!server.persistence.last_checkpoint_ok)),
     Field("aof_last_write_status", |server| status(server.persistence.log_ok && server.fault.is_none())),
     Field("aof_last_cow_size", zero),
     Field("module_fork_in_progress", zero),
     Field("module_fork_last_cow_size", zero),
     Maybe("aof_current_size", |server| with_log(server, |server| server.persistence.log_bytes)),
-    Maybe("aof_base_size", |server| with_log(server, |server| server.persistence.last_save_bytes)),
+    Maybe("aof_base_size", |server| with_log(server, |server| server.persistence.last_checkpoint_bytes)),
     Maybe("aof_pending_rewrite", |server| with_log(server, |_| 0)),
     Maybe("aof_buffer_length", |server| {
         with_log(server, |server| server.stream.end().bytes_since(server.persistence.log_end))
@@ -64,10 +65,10 @@ pub const ROWS: &[Row] = &[
     Maybe("checkpoint_offset", |server| Some(server.persistence.checkpoint?.1.to_string())),
     Field("checkpoint_in_progress", |server| bit(is_saving(server))),
     Field("checkpoint_dirty_pages", |server| server.keyspace.dirty_pages().to_string()),
-    Field("checkpoint_last_status", |server| status(server.persistence.last_save_ok)),
-    Field("checkpoint_last_time", |server| server.persistence.last_save.seconds().to_string()),
-    Field("checkpoint_last_cost_ms", |server| server.persistence.last_save_ms.to_string()),
-    Field("checkpoint_last_cost_bytes", |server| server.persistence.last_save_bytes.to_string()),
+    Field("checkpoint_last_status", |server| status(server.persistence.last_checkpoint_ok)),
+    Field("checkpoint_last_time", |server| server.persistence.last_checkpoint.seconds().to_string()),
+    Field("checkpoint_last_cost_ms", |server| server.persistence.last_checkpoint_ms.to_string()),
+    Field("checkpoint_last_cost_bytes", |server| server.persistence.last_checkpoint_bytes.to_string()),
     Maybe("log_start_offset", |server| with_log(server, |server| server.persistence.log_start.0)),
     Maybe("log_end_offset", |server| with_log(server, |server| server.persistence.log_end.0)),
     Maybe("log_synced_offset", |server| with_log(server, |server| server.persistence.log_synced.0)),
@@ -88,15 +89,12 @@ fn is_saving(server: &Server) -> bool {
     server.persistence.checkpoint_since.is_some()
 }
 
-fn saving_s(server: &Server) -> String {
-    server.persistence.checkpoint_since.map_or(-1, |since| server.mono.since(since).seconds()).to_string()
+fn since_s(server: &Server, since: Option<Millis>) -> String {
+    since.map_or(-1, |since| server.mono.since(since).seconds()).to_string()
 }
 
-fn last_save_s(server: &Server) -> String {
-    match server.persistence.last_save_ms {
-        ..0 => "-1".into(),
-        ms => (ms / 1000).to_string(),
-    }
+fn seconds(ms: i64) -> String {
+    if ms < 0 { "-1".into() } else { (ms / 1000).to_string() }
 }
 
 fn status(ok: bool) -> String {

@@ -1,0 +1,228 @@
+//! RDB files: a checkpoint's image written as one, and one read into a keyspace.
+//!
+//! The storage thread writes (full copies for replicas, `dump.rdb` for SAVE, BGSAVE and save points); the loop never
+//! does. `dump.rdb` appears whole or not at all: it is written beside its place, synced, and renamed over the old one.
+//! It is a backup, for Redis and for a node with an empty store; a restart of this node never needs it.
+
+use super::links::contents;
+use crate::base::{Millis, Offset, REDIS_VERSION, ReplId};
+use crate::command::transfer::{self, Sizes};
+use crate::config::Settings;
+use crate::keyspace::{Keyspace, Manifest};
+use crate::rdb::{self, Encoder, Origin};
+use crate::store::Image;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Bytes that are gathered before they are written to the file, and read from it at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// What the head of a file says.
+#[derive(Clone, Copy)]
+pub struct Facts {
+    pub id: ReplId,
+    pub at: Offset,
+    pub db: u32,
+    pub wall: Millis,
+    pub used: u64,
+}
+
+/// How it is written.
+#[derive(Clone, Copy, Default)]
+pub struct Form {
+    pub compress: bool,
+    /// Without it the checksum is zero, which tells readers to look at none.
+    pub checksum: bool,
+    /// A pause at each key, for tests.
+    pub key_delay_us: u64,
+}
+
+impl Form {
+    /// As the configuration says.
+    pub fn of(settings: &Settings) -> Form {
+        Form {
+            compress: settings.rdbcompression,
+            checksum: settings.rdbchecksum,
+            key_delay_us: u64::try_from(settings.rdb_key_save_delay).unwrap_or(0),
+        }
+    }
+}
+
+/// Writes an image; the length of the file. `path` is its name in errors.
+///
+/// # Errors
+/// Of the disk, or of the image.
+pub fn fill(
+    file: &mut File,
+    path: &Path,
+    facts: &Facts,
+    form: Form,
+    manifest: &Manifest,
+    image: &Image<'_>,
+) -> Result<u64, String> {
+    let text = |error: std::io::Error| format!("{}: {error}", path.display());
+    let (mut out, mut length) = (Vec::with_capacity(2 * CHUNK_BYTES), 0);
+    let mut encoder = Encoder::new().compress(form.compress).checksum(form.checksum);
+    let stream = Some((facts.id, facts.at, facts.db));
+    let origin =
+        Origin { redis_version: REDIS_VERSION, created: facts.wall, used_memory: facts.used, stream, aof_base: false };
+    encoder.header(&origin, &mut out);
+    let mut sink = |out: &mut Vec<u8>| {
+        if form.key_delay_us > 0 {
+            #[expect(clippy::disallowed_methods, reason = "rdb-key-save-delay is there to make a save last")]
+            std::thread::sleep(Duration::from_micros(form.key_delay_us));
+        }
+        if out.len() >= CHUNK_BYTES {
+            length += out.len() as u64;
+            file.write_all(out).map_err(text)?;
+            out.clear();
+        }
+        Ok(())
+    };
+    contents::write(manifest, image, &mut encoder, &mut out, &mut sink)?;
+    encoder.end(&mut out);
+    length += out.len() as u64;
+    file.write_all(&out).map_err(text)?;
+    Ok(length)
+}
+
+/// Where a dump is to be written, and how.
+#[derive(Clone)]
+pub struct Dump {
+    pub dir: PathBuf,
+    pub name: String,
+    pub facts: Facts,
+    pub form: Form,
+}
+
+impl Dump {
+    /// Writes it and puts it in the place of the former one; its length.
+    ///
+    /// # Errors
+    /// Of the disk, or of the image; then the former file stays.
+    pub fn write(&self, manifest: &Manifest, image: &Image<'_>) -> Result<u64, String> {
+        let path = self.dir.join(format!("temp-{}.rdb", std::process::id()));
+        let written = self.write_beside(&path, manifest, image);
+        if written.is_err() {
+            let _ = std::fs::remove_file(&path); // there may be none
+        }
+        written
+    }
+
+    fn write_beside(&self, path: &Path, manifest: &Manifest, image: &Image<'_>) -> Result<u64, String> {
+        let target = self.dir.join(&self.name);
+        let text = |error: std::io::Error| format!("{}: {error}", path.display());
+        let mut file = File::create(path).map_err(text)?;
+        let length = fill(&mut file, path, &self.facts, self.form, manifest, image)?;
+        file.sync_all().map_err(text)?;
+        std::fs::rename(path, &target).map_err(|error| format!("{}: {error}", target.display()))?;
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(text)?;
+        Ok(length)
+    }
+}
+
+/// A keyspace that an RDB file fills, event by event.
+pub struct Filler {
+    pub keyspace: Keyspace,
+    sizes: Sizes,
+    db: u32,
+    /// The key that came last: more of its collection may follow. `None` where that key was left out.
+    last: Option<Vec<u8>>,
+    /// The database that the stream had selected.
+    pub stream_db: u32,
+    /// The end mark was there.
+    pub whole: bool,
+    /// Keys whose deadline is before this are left out: a master's are gone, a replica's wait for the master's word.
+    past: Option<Millis>,
+    pub loaded: u64,
+    pub expired: u64,
+}
+
+impl Filler {
+    pub fn new(settings: &Settings, past: Option<Millis>) -> Filler {
+        Filler {
+            keyspace: Keyspace::new(settings.databases.max(1) as usize, super::random_seed()),
+            sizes: Sizes::of(settings),
+            db: 0,
+            last: None,
+            stream_db: 0,
+            whole: false,
+            past,
+            loaded: 0,
+            expired: 0,
+        }
+    }
+
+    /// Puts what has come whole into the keyspace.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn take(&mut self, decoder: &mut rdb::Decoder) -> Result<(), String> {
+        while let Some(event) = decoder.next().map_err(|error| error.to_string())? {
+            match event {
+                rdb::Event::SelectDb(db) => {
+                    self.db = db;
+                    self.keyspace.grow_databases(db as usize + 1);
+                }
+                rdb::Event::Aux { key, value } if key == b"repl-stream-db" => {
+                    let text = std::str::from_utf8(&value).unwrap_or_default();
+                    self.stream_db = text.parse().unwrap_or(0);
+                }
+                rdb::Event::Item(rdb::Item { expire: Some(at), .. }) if self.past.is_some_and(|past| at < past) => {
+                    self.expired += 1;
+                    self.last = None;
+                }
+                rdb::Event::Item(item) => {
+                    let rdb::Item { key, expire, value } = item;
+                    let hashed = self.keyspace.key(&key);
+                    transfer::load(&mut self.keyspace, self.sizes, self.db, hashed, expire, &value)?;
+                    self.loaded += 1;
+                    self.last = Some(key);
+                }
+                rdb::Event::More(value) => {
+                    if let Some(last) = &self.last {
+                        let key = self.keyspace.key(last);
+                        transfer::load_more(&mut self.keyspace, self.sizes, self.db, key, &value)?;
+                    }
+                }
+                rdb::Event::Function(_) => return Err("the copy holds functions, which are not served here".into()),
+                rdb::Event::End => self.whole = true,
+                rdb::Event::Header { .. } | rdb::Event::Aux { .. } | rdb::Event::Sizes { .. } => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the file of this name holds; `None` where there is none.
+///
+/// Where it says that it belongs to a place in a replication stream, that is left aside: anybody may have copied it,
+/// and restored it twice. What is read here begins a history of its own.
+///
+/// # Errors
+/// The file can't be read or is no RDB: its name, and where the trouble is.
+pub fn read(path: &Path, settings: &Settings, past: Option<Millis>) -> Result<Option<Filler>, String> {
+    let text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(text(&error)),
+    };
+    let (mut filler, mut decoder) = (Filler::new(settings, past), rdb::Decoder::new());
+    let (mut chunk, mut bytes) = (vec![0; CHUNK_BYTES], 0_u64);
+    loop {
+        let read = file.read(&mut chunk).map_err(|error| text(&error))?;
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        decoder.push(&chunk[..read]);
+        filler.take(&mut decoder).map_err(|error| text(&error))?;
+    }
+    match filler.whole {
+        true => Ok(Some(filler)),
+        false => Err(text(&rdb::RdbError::Truncated { offset: bytes })),
+    }
+}

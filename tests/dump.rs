@@ -1,0 +1,176 @@
+//! `dump.rdb`: backups that Redis reads, and Redis' backups read here; and MIGRATE, which carries single keys over.
+
+mod support;
+
+use regent::resp::Frame;
+use std::time::Duration;
+use support::{SOON, Server, wait_until};
+
+fn fill(server: &Server) {
+    for n in 0..300 {
+        server.ok(&format!("SET key:{n} {n}"));
+        server.ask(&format!("RPUSH list a {n} {}", "long ".repeat(20).replace(' ', "-")));
+        server.ask(&format!("SADD set {n} member:{n}"));
+        server.ask(&format!("SADD ints {n}"));
+        server.ask(&format!("HSET hash field:{n} {n}"));
+        server.ask(&format!("ZADD zset {n}.5 member:{n}"));
+        server.ask(&format!("PFADD hll {n}"));
+    }
+    server.ask("RPUSH small x y");
+    server.ask("HSET small:hash f v");
+    server.ask("ZADD small:zset 1 m");
+    server.ask("GEOADD geo 13.361389 38.115556 Palermo");
+    server.ask("SETBIT bits 100000 1");
+    server.ask("PEXPIREAT key:7 4102444800000");
+    server.ask("SELECT 5");
+    server.ok("SET elsewhere yes");
+    server.ask("SELECT 0");
+}
+
+fn dump(server: &Server) -> std::path::PathBuf {
+    server.path.join("dump.rdb")
+}
+
+#[test]
+fn redis_loads_our_backup() {
+    let node = Server::node(&[]);
+    fill(&node);
+    node.save();
+    assert_eq!(node.info("persistence").int("rdb_changes_since_last_save"), 0);
+    let mut redis = Server::redis(&[]);
+    redis.kill();
+    std::fs::copy(dump(&node), dump(&redis)).expect("copied");
+    redis.start();
+    assert_eq!(redis.digest(), node.digest());
+    // And what another BGSAVE puts in its place, uncompressed and without a checksum.
+    node.ok("CONFIG SET rdbcompression no");
+    node.ok("SET one more");
+    let before = node.info("persistence").int("rdb_saves");
+    node.ask("BGSAVE SCHEDULE");
+    wait_until("BGSAVE ends", SOON, || node.info("persistence").int("rdb_saves") > before);
+    redis.kill();
+    std::fs::copy(dump(&node), dump(&redis)).expect("copied");
+    redis.start();
+    assert_eq!(redis.digest(), node.digest());
+}
+
+#[test]
+fn an_empty_store_is_filled_from_a_dump_and_no_other() {
+    let redis = Server::redis(&[]);
+    fill(&redis);
+    redis.ok("SET short-lived yes PX 1");
+    redis.ok("SAVE");
+    let mut node = Server::prepare_node(&[]);
+    std::fs::copy(dump(&redis), dump(&node)).expect("copied");
+    node.start();
+    redis.ask("GET short-lived");
+    assert_eq!(node.digest(), redis.digest());
+    let info = node.info("persistence");
+    assert!(info.int("rdb_last_load_keys_loaded") >= 300);
+    // A crash needs the file no more, and what came later counts.
+    std::fs::remove_file(dump(&node)).expect("removed");
+    node.crash();
+    assert_eq!(node.digest(), redis.digest());
+    node.ok("FLUSHALL");
+    std::fs::copy(dump(&redis), dump(&node)).expect("copied");
+    node.crash();
+    assert_eq!(node.ask("DBSIZE"), Frame::Int(0));
+}
+
+#[test]
+fn a_dump_begins_a_history_of_its_own() {
+    let redis = Server::redis(&[]);
+    redis.ok("SET a b");
+    redis.ok("SAVE");
+    let mut node = Server::node(&[]);
+    let replica = Server::node(&[]);
+    replica.follow(&node);
+    replica.wait_in_step(&node);
+    let (id, offset) = node.place();
+    node.kill();
+    if offset == 0 {
+        std::fs::copy(dump(&redis), dump(&node)).expect("copied");
+    }
+    node.start();
+    if node.place().0 != id {
+        replica.wait_in_step(&node);
+        assert_eq!(replica.digest(), redis.digest(), "the replica took the new history over, with its keys");
+    }
+}
+
+#[test]
+fn a_corrupt_dump_is_refused_by_name_and_place() {
+    let redis = Server::redis(&[]);
+    fill(&redis);
+    redis.ok("SAVE");
+    let bytes = std::fs::read(dump(&redis)).expect("the dump");
+    for cut in [bytes.len() / 2, bytes.len() - 4] {
+        let mut node = Server::prepare_node(&[]);
+        std::fs::write(dump(&node), &bytes[..cut]).expect("written");
+        let (status, said) = node.refused();
+        assert!(!status.success());
+        assert!(said.contains("dump.rdb: RDB: ") && said.contains("offset"), "{said}");
+    }
+    let mut node = Server::prepare_node(&[]);
+    let mut flipped = bytes.clone();
+    let at = flipped.len() - 1;
+    flipped[at] ^= 1;
+    std::fs::write(dump(&node), &flipped).expect("written");
+    assert!(node.refused().1.contains("dump.rdb: RDB: checksum"));
+}
+
+#[test]
+fn save_points_count_beside_the_log() {
+    let node = Server::node(&["save 1 2"]);
+    node.ok("SET a b");
+    assert_eq!(node.info("persistence").int("rdb_changes_since_last_save"), 1);
+    node.ok("SET c d");
+    wait_until("a save point", SOON, || node.info("persistence").int("rdb_saves") == 1);
+    assert_eq!(node.info("persistence").int("rdb_changes_since_last_save"), 0);
+    assert!(dump(&node).exists());
+}
+
+#[test]
+fn a_failed_save_stops_writes_until_one_succeeds() {
+    let node = Server::node(&["save 3600 1"]);
+    std::fs::create_dir(dump(&node)).expect("a directory in its place");
+    node.ok("SET a b");
+    node.ask("BGSAVE");
+    wait_until("the save fails", SOON, || node.info("persistence").get("rdb_last_bgsave_status") == "err");
+    let misconf = |reply: Frame| matches!(reply, Frame::Error(text) if text.starts_with("MISCONF Redis is configured"));
+    assert!(misconf(node.ask("SET a c")));
+    assert!(misconf(node.ask("PING")));
+    assert!(node.ask("GET a").text().is_some());
+    node.ok("CONFIG SET stop-writes-on-bgsave-error no");
+    node.ok("SET a c");
+    node.ok("CONFIG SET stop-writes-on-bgsave-error yes");
+    assert!(misconf(node.ask("SET a d")));
+    std::fs::remove_dir(dump(&node)).expect("removed");
+    node.save();
+    node.ok("SET a d");
+    let left: Vec<_> = std::fs::read_dir(&node.path)
+        .expect("its directory")
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("temp-")))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_stop_leaves_a_dump_where_there_are_save_points() {
+    for (directives, asked, leaves) in [
+        (["save 3600 1"], "SHUTDOWN", true),
+        (["save \"\""], "SHUTDOWN", false),
+        (["save \"\""], "SHUTDOWN SAVE", true),
+        (["save 3600 1"], "SHUTDOWN NOSAVE", false),
+    ] {
+        let mut node = Server::node(&directives);
+        node.ok("SET a b");
+        let mut client = node.client();
+        client.patience(Duration::from_secs(20));
+        client.send(&asked.split(' ').collect::<Vec<_>>()).expect("sent");
+        node.wait_end();
+        assert_eq!(dump(&node).exists(), leaves, "{directives:?} {asked}");
+        node.start();
+        assert!(node.ask("GET a").text().is_some());
+    }
+}
