@@ -54,6 +54,8 @@ pub struct Client {
     pub replies: Replies,
     pub blocked: Option<Blocked>,
     pub closing: Option<Closing>,
+    /// Since when its output has been above the soft limit of its class (monotonic).
+    pub soft_since: Option<Millis>,
     pub no_evict: bool,
     pub no_touch: bool,
     /// The command asked last, for CLIENT LIST and as the first guess of the next lookup.
@@ -170,6 +172,7 @@ impl Client {
             replies: Replies::On,
             blocked: None,
             closing: None,
+            soft_since: None,
             no_evict: false,
             no_touch: false,
             last: None,

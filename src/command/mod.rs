@@ -47,6 +47,7 @@ mod keys_in;
 pub mod latency;
 mod names;
 mod observers;
+mod output_limit;
 mod pause;
 mod pubsub;
 mod refusal;

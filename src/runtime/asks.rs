@@ -171,7 +171,7 @@ async fn listen(world: Rc<World>, slot: Slot, change: Change) {
             Err(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
         }
     };
-    world.server.borrow_mut().answer_saved(slot, reply.as_ref().map(|()| ()).map_err(String::as_str));
+    world.server.borrow_mut().answer_saved(slot, reply.as_ref().copied().map_err(String::as_str));
     world.resume(slot);
 }
 

@@ -124,6 +124,7 @@ fn every_second(world: &Rc<World>, server: &mut Server) {
     }
     drop(disk);
     close_idle(server);
+    server.limit_outputs();
 }
 
 /// `timeout`: clients that have asked for nothing for so long.

@@ -105,7 +105,11 @@ fn close_touched(server: &mut Server) -> usize {
 fn clear(server: &mut Server) {
     for index in 0..server.touched.len() {
         let slot = server.touched[index];
+        let closes = server.limit_output(slot);
         if let Some(client) = server.clients.get_mut(slot) {
+            if closes {
+                (client.out, client.cleared) = (Vec::new(), 0);
+            }
             client.cleared = client.out.len();
         }
     }

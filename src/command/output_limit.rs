@@ -1,0 +1,115 @@
+//! `client-output-buffer-limit`: a client that does not read what it is sent is closed, before it takes all memory.
+//!
+//! Looked at for each client with new output, behind what was executed and before anything is sent, and once a second for
+//! all: a soft limit is one of time too.
+
+use super::client::{Closing, Kind, Slot};
+use super::{Server, client_line};
+
+impl Server {
+    /// Closes the client if its output is above the limits of its class; whether it does.
+    pub fn limit_output(&mut self, slot: Slot) -> bool {
+        let Some(client) = self.clients.get_mut(slot) else { return false };
+        let limits = &self.config.settings.client_output_buffer_limit;
+        let limit = match client.kind {
+            Kind::Stream => return false,
+            Kind::Replica => limits.replica,
+            Kind::Normal if client.listens() => limits.pubsub,
+            Kind::Normal => limits.normal,
+        };
+        if client.closing == Some(Closing::Now) {
+            return false;
+        }
+        let waiting = client.out.len() as u64;
+        let reaches = |bytes: u64| bytes != 0 && waiting >= bytes;
+        let since = match reaches(limit.soft_bytes) {
+            true => *client.soft_since.get_or_insert(self.mono),
+            false => {
+                client.soft_since = None;
+                self.mono
+            }
+        };
+        let too_long = self.mono.since(since).seconds() > limit.soft_seconds;
+        if !reaches(limit.hard_bytes) && !too_long {
+            return false;
+        }
+        tracing::warn!(
+            "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
+            client_line(self, slot)
+        );
+        self.stats.output_buffer_disconnections += 1;
+        self.close(slot, Closing::Now);
+        true
+    }
+
+    /// The same for all clients.
+    pub fn limit_outputs(&mut self) {
+        let waiting: Vec<Slot> =
+            self.clients.iter().filter(|(_, client)| !client.out.is_empty()).map(|(slot, _)| slot).collect();
+        for slot in waiting {
+            self.limit_output(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Millis, Offset, ReplId, RunId};
+    use crate::command::Parts;
+    use crate::config::{Config, Role};
+    use crate::keyspace::Keyspace;
+    use crate::replication::{History, Stream};
+    use std::path::Path;
+
+    fn server(limits: &str) -> (Server, Slot) {
+        let mut config = Config::new(Role::Node, Path::new("/"));
+        config.load_text(limits, "the test's configuration").expect("a valid configuration");
+        let mut server = Server::new(Parts {
+            config,
+            keyspace: Keyspace::new(16, [5; 4]),
+            stream: Stream::new(History::blank(ReplId::from_random([7; 20])), Offset(0), 1 << 20),
+            run_id: RunId::from_random([8; 20]),
+            fresh: ReplId::from_random([9; 20]),
+            wall: Millis(1_700_000_000_000),
+            mono: Millis(0),
+            ticks: || 0,
+        });
+        let slot = server.connect(Kind::Normal, "127.0.0.1:1".into(), "127.0.0.1:2".into(), 8);
+        (server, slot)
+    }
+
+    #[test]
+    fn above_the_hard_limit_a_client_is_closed_at_once() {
+        let (mut server, slot) = server("client-output-buffer-limit normal 1000 0 0");
+        server.clients[slot].out = vec![0; 999];
+        assert!(!server.limit_output(slot));
+        server.clients[slot].out = vec![0; 1000];
+        assert!(server.limit_output(slot));
+        assert_eq!(server.clients[slot].closing, Some(Closing::Now));
+        assert_eq!(server.stats.output_buffer_disconnections, 1);
+        assert!(!server.limit_output(slot), "once");
+    }
+
+    #[test]
+    fn above_the_soft_limit_it_has_its_time_which_begins_anew_when_it_was_below() {
+        let (mut server, slot) = server("client-output-buffer-limit pubsub 0 1000 5");
+        server.clients[slot].channels.insert(b"c".to_vec());
+        server.clients[slot].out = vec![0; 2000];
+        for (at, out, closes) in
+            [(0, 2000, false), (5, 2000, false), (6, 10, false), (7, 2000, false), (12, 2000, false), (13, 2000, true)]
+        {
+            server.mono = Millis(at * 1000);
+            server.clients[slot].out = vec![0; out];
+            assert_eq!(server.limit_output(slot), closes, "at {at} s");
+        }
+    }
+
+    #[test]
+    fn by_default_an_ordinary_client_may_wait_for_any_amount() {
+        let (mut server, slot) = server("");
+        server.clients[slot].out = vec![0; 64 << 20];
+        server.limit_outputs();
+        assert_eq!(server.clients[slot].closing, None);
+    }
+}
