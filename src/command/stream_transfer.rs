@@ -78,3 +78,96 @@ pub fn rest(head: &StreamHead, groups: &[Group], mut each: impl FnMut(StreamPart
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Dice;
+    use crate::keyspace::{Keep, Keyspace, NodeLimits, Pending, Trim};
+    use crate::rdb::{Shape, Value, dump, restore};
+
+    fn payload(keyspace: &Keyspace) -> Vec<u8> {
+        let entry = keyspace.db(0).get(keyspace.key(b"s")).expect("it is there");
+        let stream = entry.stream().expect("a stream");
+        dump(Shape::Stream, stream.node_count() as u64, |to| {
+            nodes(stream, |part| to.part(&part));
+            rest(&stream.head(), stream.groups(), |part| to.part(&part));
+        })
+    }
+
+    /// `None` where it was refused.
+    fn loaded(payload: &[u8]) -> Option<Keyspace> {
+        let Ok(Value::Stream(parts)) = restore(payload) else { return None };
+        let mut keyspace = Keyspace::new(1, [1, 2, 3, 4]);
+        let key = keyspace.key(b"s");
+        let mut db = keyspace.db_mut(0);
+        let mut stream = db.stream_or_new(key);
+        parts.iter().try_for_each(|part| load(&mut stream, part))?;
+        Some(keyspace)
+    }
+
+    fn filled(entries: u64) -> Keyspace {
+        let mut keyspace = Keyspace::new(1, [1, 2, 3, 4]);
+        let key = keyspace.key(b"s");
+        let mut db = keyspace.db_mut(0);
+        let mut stream = db.stream_or_new(key);
+        let (limits, id) = (NodeLimits { bytes: 4096, entries: 20 }, |ms| StreamId { ms, seq: 3 });
+        for ms in 1..=entries {
+            stream.add(limits, id(ms), 2, |index| [(&b"field"[..], &b"value"[..]), (b"12", b"-4000")][index]);
+        }
+        stream.delete(id(2));
+        if entries > 5 {
+            stream.add_group(b"group", id(4), Some(3));
+            stream.add_group(b"none", id(4), None);
+            let mut group = stream.group(b"group").expect("added");
+            for name in [&b"one"[..], b"two"] {
+                let consumer = group.add_consumer(name, 7, 7);
+                let ms = 1 + u64::from(consumer);
+                group.put(Pending { id: id(ms), delivered: 5, count: 2, consumer });
+            }
+        }
+        keyspace
+    }
+
+    #[test]
+    fn a_stream_goes_there_and_back() {
+        for entries in [1, 5, 100] {
+            let keyspace = filled(entries);
+            let payload = payload(&keyspace);
+            let other = loaded(&payload).expect("sound");
+            assert_eq!(other.digest(), keyspace.digest());
+            assert_eq!(self::payload(&other), payload);
+        }
+    }
+
+    /// Whatever is wrong with the bytes: they are refused, or make a stream that can be read and changed.
+    #[test]
+    fn no_payload_panics() {
+        let mut dice = Dice(3);
+        for entries in [5, 30] {
+            let whole = payload(&filled(entries));
+            for _ in 0..3000 {
+                let mut body = whole[..whole.len() - 8].to_vec();
+                for _ in 0..=dice.below(2) {
+                    let at = dice.below(body.len() as u64) as usize;
+                    body[at] = dice.roll() as u8;
+                }
+                let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Redis);
+                crc.update(&body);
+                body.extend(crc.finalize().to_le_bytes());
+                let Some(mut keyspace) = loaded(&body) else { continue };
+                keyspace.digest();
+                payload(&keyspace);
+                let key = keyspace.key(b"s");
+                let mut db = keyspace.db_mut(0);
+                let mut stream = db.stream_or_new(key);
+                let top = stream.get().head().last;
+                if let Some(next) = top.next() {
+                    stream.add(NodeLimits { bytes: 4096, entries: 20 }, next, 1, |_| (b"a", b"b"));
+                }
+                stream.trim(&Trim { keep: Keep::Length(3), nodes_only: false, limit: 0 });
+                assert_eq!(stream.get().live(), stream.get().head().length);
+            }
+        }
+    }
+}

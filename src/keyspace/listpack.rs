@@ -57,10 +57,13 @@ fn back_bytes(len: usize) -> usize {
 
 fn push_back(bytes: &mut Vec<u8>, len: usize) {
     let groups = back_bytes(len);
-    for group in (0..groups).rev() {
-        let more = if group + 1 < groups { 0x80 } else { 0 };
-        bytes.push((len >> (7 * group)) as u8 & 0x7f | more);
-    }
+    (0..groups).rev().for_each(|group| bytes.push(back_byte(len, group, groups)));
+}
+
+/// One byte of it, counted from the last one.
+fn back_byte(len: usize, group: usize, groups: usize) -> u8 {
+    let more = if group + 1 < groups { 0x80 } else { 0 };
+    (len >> (7 * group)) as u8 & 0x7f | more
 }
 
 /// Pushes an element; a number in its decimal form becomes one.
@@ -171,9 +174,10 @@ pub(super) fn get_int(bytes: &[u8], at: usize) -> (i64, usize) {
 /// As [`get`], of bytes that may be anything.
 pub(super) fn checked(bytes: &[u8], at: usize) -> Option<(StrRef<'_>, usize)> {
     let (element, len) = parse(bytes, at)?;
-    let mut back = Vec::with_capacity(5);
-    push_back(&mut back, len);
-    bytes.get(at + len..)?.starts_with(&back).then_some((element, at + len + back.len()))
+    let groups = back_bytes(len);
+    let back = bytes.get(at + len..at + len + groups)?;
+    let fits = (0..groups).all(|group| back[groups - 1 - group] == back_byte(len, group, groups));
+    fits.then_some((element, at + len + groups))
 }
 
 /// Where the element begins that ends at a place.
@@ -211,6 +215,11 @@ pub(super) fn counts(bytes: &[u8], elements: usize) -> bool {
 
 /// Puts a number in the place of the one at `at`.
 pub(super) fn set_int(bytes: &mut Vec<u8>, base: usize, at: usize, number: i64) {
+    // Counters are small for the most part.
+    if bytes[at] < 0x80 && (0..0x80).contains(&number) {
+        bytes[at] = number as u8;
+        return;
+    }
     let old = get_int(bytes, at).1 - at;
     let mut new = Vec::with_capacity(10);
     push_int(&mut new, number);

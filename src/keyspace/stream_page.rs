@@ -12,7 +12,7 @@
 
 use super::page::{Bytes, PageError, push_bytes, push_varint};
 use super::stream::Held;
-use super::stream_group::{Consumer, Group, Leaf, Pending};
+use super::stream_group::{Consumer, Group, Leaf, NOBODY, Pending};
 use super::stream_head::StreamHead;
 use super::stream_node;
 use super::table::Mark;
@@ -220,7 +220,7 @@ fn trunk(from: &mut Bytes<'_>) -> Result<StreamTrunk, PageError> {
             let (number, name) = (small(from)?, from.sized()?);
             let consumer = Consumer::new(name, signed(from)?, signed(from)?);
             let twice = group.names.insert(name.into(), number).is_some();
-            if group.consumers.insert(number, consumer).is_some() || twice {
+            if group.consumers.insert(number, consumer).is_some() || twice || number == NOBODY {
                 return Err(PageError::Collection { at });
             }
         }

@@ -168,7 +168,7 @@ fn xclaim(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             continue;
         }
         let pending = match pending {
-            Some(pending) if now - pending.delivered < idle_min && idle_min > 0 => continue,
+            Some(pending) if now.saturating_sub(pending.delivered) < idle_min && idle_min > 0 => continue,
             Some(pending) => pending,
             None if options.force => Pending { id, delivered, count: 1, consumer: claim.number },
             None => continue,
@@ -233,7 +233,7 @@ fn xautoclaim(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             claim.forget(cx, &pending, text.as_bytes());
             deleted.push(pending.id);
             count -= 1;
-        } else if idle_min == 0 || now - pending.delivered >= idle_min {
+        } else if idle_min == 0 || now.saturating_sub(pending.delivered) >= idle_min {
             let times = pending.count.saturating_add(u64::from(!just_ids));
             let text = pending.id.to_string();
             claim.take(cx, Pending { delivered: now, count: times, ..pending }, now, text.as_bytes());

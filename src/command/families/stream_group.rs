@@ -282,13 +282,13 @@ fn xpending(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         let own = number.map(|number| group.pending_of(number, start));
         let pending = all.into_iter().flatten().chain(own.into_iter().flatten());
         let pending = pending.take_while(|pending| pending.id <= end);
-        let idle = |pending: &&Pending| idle_min == 0 || now - pending.delivered >= idle_min;
+        let idle = |pending: &&Pending| idle_min == 0 || now.saturating_sub(pending.delivered) >= idle_min;
         let (at, mut told) = (reply.len(), 0);
         for pending in pending.filter(idle).take(count) {
             reply.array(4);
             tell_id(&mut reply, pending.id);
             reply.bulk(group.consumer(pending.consumer).map_or(b"", |consumer| &consumer.name));
-            reply.int((now - pending.delivered).max(0));
+            reply.int(now.saturating_sub(pending.delivered).max(0));
             reply.int(pending.count as i64);
             told += 1;
         }

@@ -72,8 +72,8 @@ fn consumers(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             reply.bulk(b"name");
             reply.bulk(&consumer.name);
             number(&mut reply, "pending", consumer.pending() as i64);
-            number(&mut reply, "idle", (now - consumer.seen).max(0));
-            let inactive = if consumer.active == -1 { -1 } else { now - consumer.active };
+            number(&mut reply, "idle", now.saturating_sub(consumer.seen).max(0));
+            let inactive = if consumer.active == -1 { -1 } else { now.saturating_sub(consumer.active) };
             number(&mut reply, "inactive", inactive);
         }
         Some(())
