@@ -1,4 +1,4 @@
-//! The line of one client, as CLIENT LIST and log lines show it: Redis 7.2's fields in their order.
+//! The line of one client, as CLIENT LIST and log lines show it: Redis 7.2's fields in their order, and what came later.
 
 use super::client::{Client, Closing, Kind, Slot};
 use super::{OwnedArgs, Server};
@@ -18,9 +18,10 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
     let command = client.last.map_or_else(|| "NULL".to_owned(), |spec| spec.full_name());
     let written = write!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={qbuf} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={qbuf} \
          qbuf-free={qbuf_free} argv-mem=0 multi-mem={multi_mem} rbs={omem} rbp={omem} obl={} oll=0 omem=0 \
-         tot-mem={total} events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+         tot-mem={total} events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} \
+         tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.addr,
         client.laddr,
@@ -34,6 +35,7 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
         client.patterns.len(),
         client.shards.len(),
         queued.map_or(-1, |queue| queue.len() as i64),
+        client.watching.len(),
         client.out.len(),
         if client.kind == Kind::Stream { "" } else { "r" },
         match client.kind {
@@ -43,6 +45,9 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
         if client.proto == Proto::Resp3 { 3 } else { 2 },
         text(&client.lib_name),
         text(&client.lib_ver),
+        client.bytes_in,
+        client.bytes_out,
+        client.commands,
     );
     debug_assert!(written.is_ok());
     line

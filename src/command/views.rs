@@ -123,6 +123,9 @@ pub struct MemoryView {
     pub allocator: &'static str,
     /// What a checkpoint under way holds; it is not among what is used.
     pub store: u64,
+    /// The allocator's own report, and giving back what it does not need; both where there is a process.
+    pub report: Option<fn() -> String>,
+    pub purge: Option<fn() -> bool>,
 }
 
 /// CPU time, in microseconds.

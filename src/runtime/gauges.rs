@@ -25,6 +25,8 @@ pub fn start(server: &mut Server, startup: u64) {
     server.process.supervised = if std::env::var_os("NOTIFY_SOCKET").is_some() { "systemd" } else { "no" };
     server.memory.system = total_memory();
     server.memory.allocator = ALLOCATOR;
+    server.memory.report = Some(report);
+    server.memory.purge = Some(purge);
     server.memory.startup = startup;
     sample(server);
 }
@@ -32,6 +34,21 @@ pub fn start(server: &mut Server, startup: u64) {
 /// Bytes that the allocator has given out.
 fn allocated() -> u64 {
     epoch::advance().and_then(|_| stats::allocated::read()).unwrap_or_default() as u64
+}
+
+/// The allocator's own report.
+fn report() -> String {
+    let mut text = Vec::new();
+    let written = tikv_jemalloc_ctl::stats_print::stats_print(&mut text, Default::default());
+    written.map(|()| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+}
+
+/// Gives back all pages that the allocator does not need; whether it would.
+fn purge() -> bool {
+    const ALL_ARENAS: &std::ffi::CStr = c"arena.4096.purge";
+    let (read, read_len, written) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: the name ends in a zero, and nothing is read or written: this one takes no value and has none.
+    unsafe { tikv_jemalloc_sys::mallctl(ALL_ARENAS.as_ptr(), read, read_len, written, 0) == 0 }
 }
 
 /// What changes.

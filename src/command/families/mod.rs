@@ -25,6 +25,7 @@ mod latency;
 mod lcs;
 mod list;
 mod list_blocking;
+mod lolwut;
 mod memory;
 mod object;
 mod persistence;
@@ -80,6 +81,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     dump::ROWS,
     object::ROWS,
     memory::ROWS,
+    lolwut::ROWS,
     scan::ROWS,
     expire::ROWS,
     transaction::ROWS,

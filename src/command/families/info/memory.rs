@@ -68,28 +68,28 @@ pub const ROWS: &[Row] = &[
     Field("mem_store", |server| server.memory.store.to_string()),
 ];
 
-fn peak(server: &Server) -> u64 {
+pub fn peak(server: &Server) -> u64 {
     server.memory.peak.max(server.memory.used)
 }
 
 /// What is not the data: the process at its start, the backlog, the clients' buffers, the tables of keys.
-fn overhead(server: &Server) -> u64 {
+pub fn overhead(server: &Server) -> u64 {
     let clients = of_clients(server, Kind::Replica) + of_clients(server, Kind::Normal);
     let keys: u64 = server.keyspace.dbs().map(|db| db.overhead_bytes()).sum();
     let buffers = (server.stream.backlog().memory_bytes() + server.feed.buffered_bytes()) as u64;
     server.memory.startup + buffers + clients + keys
 }
 
-fn dataset(server: &Server) -> u64 {
+pub fn dataset(server: &Server) -> u64 {
     server.memory.used.saturating_sub(overhead(server))
 }
 
-fn of_clients(server: &Server, kind: Kind) -> u64 {
+pub fn of_clients(server: &Server, kind: Kind) -> u64 {
     let bytes = |client: &Client| size_of::<Client>() + client.partial.capacity() + client.out.capacity();
     server.clients.iter().filter(|(_, client)| client.kind == kind).map(|(_, client)| bytes(client) as u64).sum()
 }
 
-fn ratio(of: u64, to: u64) -> f64 {
+pub fn ratio(of: u64, to: u64) -> f64 {
     if to == 0 { 0.0 } else { of as f64 / to as f64 }
 }
 

@@ -7,7 +7,7 @@
 mod clients;
 mod counted;
 mod cpu;
-mod memory;
+pub(super) mod memory;
 mod persistence;
 mod replication;
 mod server;
