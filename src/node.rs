@@ -78,6 +78,8 @@ async fn serve(config: Config, names: Names, acl: Acl, ways: Ways) -> Result<i32
     allocator::become_loop();
     let Ways { doors, unix, tls } = ways;
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
+    let port = config.settings.port;
+    tracing::info!("Running mode=standalone, port={port}, PID: {}", std::process::id()); // tools wait for these words
     tracing::info!("Server initialized");
     let bells = Bells::default();
     let startup = allocator::used();

@@ -220,7 +220,7 @@ impl Server {
         self.stats.expired_keys += 1;
         self.dirty += 1;
         self.notify(db, Class::Expired, "expired", key.bytes);
-        self.break_watches(db, key.bytes);
+        self.key_changed(db, key.bytes, None);
         self.awaited.changed(db, key.bytes);
         self.feed_own(db, &[del_word(lazy), key.bytes]);
     }

@@ -40,7 +40,6 @@ impl Server {
 
 impl Cx<'_> {
     fn perform(&mut self, spec: Result<&'static Spec, Refusal>, args: &mut Args<'_>) {
-        let before = self.out.len();
         let found = spec.as_ref().ok().copied();
         let outcome = spec.and_then(|spec| {
             self.spec = spec;
@@ -48,6 +47,10 @@ impl Cx<'_> {
             gate::check(self, spec, args).inspect_err(|_| self.server.stats.of(spec).rejected += 1)?;
             Ok(spec)
         });
+        if self.server.trackers.active {
+            self.begin_tracked();
+        }
+        let before = self.out.len();
         match outcome {
             Err(refusal) => {
                 let refusal = self.break_transaction(found, refusal);
@@ -66,6 +69,9 @@ impl Cx<'_> {
             Ok(spec) => self.run(spec, args),
         }
         self.mute(before);
+        if self.server.trackers.active {
+            self.end_tracked();
+        }
     }
 
     fn apply(&mut self, spec: &'static Spec, args: &mut Args<'_>) -> Result<(), String> {
@@ -94,6 +100,9 @@ impl Cx<'_> {
         let outcome = (spec.run)(self, args);
         self.server.depth -= 1;
         self.observe(spec, args, began, outcome.is_err());
+        if self.server.trackers.active {
+            self.remember(spec, args);
+        }
         if let Err(refusal) = outcome {
             self.refuse(before, refusal);
         }

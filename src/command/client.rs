@@ -4,6 +4,7 @@ use super::acl::{DEFAULT, UserId};
 use super::args::OwnedArgs;
 use super::pubsub::Sort;
 use super::spec::Spec;
+use super::tracking::Tracking;
 use crate::base::{Millis, Offset};
 use crate::keyspace::Kind as ValueKind;
 use crate::resp::{Parser, Proto};
@@ -52,6 +53,8 @@ pub struct Client {
     /// Shard channels.
     pub shards: BTreeSet<Vec<u8>>,
     pub replies: Replies,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<Tracking>>,
     pub blocked: Option<Blocked>,
     pub closing: Option<Closing>,
     /// Since when its output has been above the soft limit of its class (monotonic).
@@ -170,6 +173,7 @@ impl Client {
             patterns: BTreeSet::new(),
             shards: BTreeSet::new(),
             replies: Replies::On,
+            tracking: None,
             blocked: None,
             closing: None,
             soft_since: None,

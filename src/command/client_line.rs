@@ -1,7 +1,7 @@
 //! The line of one client, as CLIENT LIST and log lines show it: Redis 7.2's fields in their order, and what came later.
 
 use super::client::{Client, Closing, Kind, Slot};
-use super::{OwnedArgs, Server};
+use super::{Mode, OwnedArgs, Server};
 use crate::resp::Proto;
 use std::fmt::Write;
 
@@ -16,11 +16,12 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
     let omem = client.out.capacity();
     let total = size_of::<Client>() + client.partial.capacity() + omem + multi_mem;
     let command = client.last.map_or_else(|| "NULL".to_owned(), |spec| spec.full_name());
+    let tracking = client.tracking.as_deref();
     let written = write!(
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={qbuf} \
          qbuf-free={qbuf_free} argv-mem=0 multi-mem={multi_mem} rbs={omem} rbp={omem} obl={} oll=0 omem=0 \
-         tot-mem={total} events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} \
+         tot-mem={total} events={} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} \
          tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.addr,
@@ -42,6 +43,7 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
             Kind::Stream => "(superuser)".into(),
             _ => text(server.acl.user(client.user).name()),
         },
+        tracking.map_or(-1, |tracking| tracking.redirect_id()),
         if client.proto == Proto::Resp3 { 3 } else { 2 },
         text(&client.lib_name),
         text(&client.lib_ver),
@@ -54,6 +56,7 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
 }
 
 fn flags(client: &Client, monitors: bool) -> String {
+    let tracking = client.tracking.as_deref();
     let set = [
         (monitors, 'O'),
         (client.kind == Kind::Replica, 'S'),
@@ -61,6 +64,9 @@ fn flags(client: &Client, monitors: bool) -> String {
         (client.listens(), 'P'),
         (client.multi.is_some(), 'x'),
         (client.blocked.is_some(), 'b'),
+        (tracking.is_some(), 't'),
+        (tracking.is_some_and(|tracking| tracking.broken), 'R'),
+        (tracking.is_some_and(|tracking| matches!(tracking.mode, Mode::Broadcast(_))), 'B'),
         (client.watch_broken, 'd'),
         (client.closing == Some(Closing::AfterReplies), 'c'),
         (client.closing == Some(Closing::Now), 'A'),

@@ -163,7 +163,8 @@ impl<'a> Cx<'a> {
     /// The same in another database.
     pub fn changed_in(&mut self, db: u32, key: &[u8]) {
         self.server.dirty += 1;
-        self.server.break_watches(db, key);
+        let by = self.slot;
+        self.server.key_changed(db, key, Some(by));
         self.server.awaited.changed(db, key);
     }
 

@@ -285,7 +285,7 @@ impl Server {
         self.stats.evicted_keys += 1;
         self.dirty += 1;
         self.notify(db, Class::Evicted, "evicted", key.bytes);
-        self.break_watches(db, key.bytes);
+        self.key_changed(db, key.bytes, None);
         self.awaited.changed(db, key.bytes);
         self.feed_own(db, &[del_word(lazy), key.bytes]);
         self.feed.close_unit(&mut self.stream);

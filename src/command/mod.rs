@@ -59,6 +59,8 @@ pub mod spec;
 mod stats;
 pub mod stream_transfer;
 pub mod table;
+mod tracked;
+mod tracking;
 pub mod transfer;
 mod views;
 mod waste;
@@ -81,6 +83,8 @@ pub use refusal::Refusal;
 pub use server::{LinkEffects, Loading, Parts, Server};
 pub use spec::Spec;
 pub use stats::{CommandStat, Sampler, SpecKey, Stats};
+pub use tracked::Who;
+pub use tracking::{Mode, Trackers, Tracking};
 pub use views::{CpuView, MemoryView, PersistenceView, ProcessView};
 pub use waste::{Trash, Waste};
 

@@ -6,7 +6,7 @@ use super::latency::Latency;
 use super::pause::{Pause, Pauses};
 use super::slowlog::SlowLog;
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
-use super::{Ask, Awaited, Eviction, Failover, Feed, Names, PubSub, Stats, Waste};
+use super::{Ask, Awaited, Eviction, Failover, Feed, Names, PubSub, Stats, Trackers, Waste};
 use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -34,6 +34,7 @@ pub struct Server {
     /// Users, and what was denied to them.
     pub acl: Acl,
     pub pubsub: PubSub,
+    pub trackers: Trackers,
     pub stats: Stats,
     pub slowlog: SlowLog,
     pub latency: Latency,
@@ -154,6 +155,7 @@ impl Server {
             names: Names::default(),
             acl,
             pubsub: PubSub::default(),
+            trackers: Trackers::default(),
             stats: Stats::default(),
             slowlog: SlowLog::default(),
             latency: Latency::default(),
@@ -211,6 +213,7 @@ impl Server {
             self.leave_queues(slot, &blocked);
         }
         self.forget_subscriptions(slot);
+        self.untrack(slot);
         self.leave_monitors(slot);
         self.unwatch(slot);
         self.clients.try_remove(slot);
@@ -300,7 +303,7 @@ impl Server {
 
     /// A key has changed: who watches it will not EXEC. The removal of a key that had expired when it was put under
     /// WATCH changes nothing.
-    pub fn break_watches(&mut self, db: u32, key: &[u8]) {
+    pub(super) fn break_watches(&mut self, db: u32, key: &[u8]) {
         if self.watched.is_empty() {
             return;
         }
@@ -342,11 +345,13 @@ impl Server {
         }
     }
 
-    /// Another keyspace takes the place of this one (a full copy, a rewind): nobody who watches anything will EXEC.
-    pub fn break_all_watches(&mut self) {
+    /// Another keyspace takes the place of this one (a full copy, a rewind): nobody who watches anything will EXEC, and no
+    /// cache holds.
+    pub fn all_changed(&mut self) {
         for (_, client) in &mut self.clients {
             client.watch_broken |= !client.watching.is_empty();
         }
+        self.invalidate_all();
     }
 
     // ------------------------------------------------------------------ what it does by itself

@@ -240,7 +240,7 @@ honoured! {
     /// What clients may leave unread, by class.
     "client-output-buffer-limit" = "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60", of(Form::Output), OPEN | BOTH => client_output_buffer_limit: OutputLimits;
     /// Keys that the table of client side caching holds; 0 is no limit.
-    "tracking-table-max-keys" = "1000000", int(0, LONG), OPEN | LATER => tracking_table_max_keys: i64;
+    "tracking-table-max-keys" = "1000000", int(0, LONG), OPEN => tracking_table_max_keys: i64;
     /// Milliseconds after which a script makes the server answer BUSY; 0 never.
     "busy-reply-threshold" | "lua-time-limit" = "5000", int(0, LONG), OPEN | LATER => busy_reply_threshold: i64;
     /// Whether RESTORE and full copies are checked in depth.

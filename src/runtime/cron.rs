@@ -41,6 +41,7 @@ pub async fn beats(world: Rc<World>) {
             }
             server.retry_all_blocked();
             server.tend_failover();
+            server.shorten_tracked();
             logging::set_role(if server.is_replica() { b'S' } else { b'M' });
             world.disk.borrow().show(&mut server);
             if now.since(last_sample) >= BEAT {
@@ -52,7 +53,6 @@ pub async fn beats(world: Rc<World>) {
                 every_second(&world, &mut server);
             }
         }
-        world.turn.notify_one();
         expire(&world).await;
         evict(&world).await;
     }
@@ -70,10 +70,10 @@ async fn expire(world: &Rc<World>) {
             server.note_latency("expire-cycle", spent_us);
             more
         };
+        world.turn.notify_one();
         if !more || clock::micros() > deadline {
             return;
         }
-        world.turn.notify_one();
         tokio::task::yield_now().await;
     }
 }

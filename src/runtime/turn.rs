@@ -33,6 +33,7 @@ async fn close(world: &Rc<World>) {
     loop {
         let appended = {
             let mut server = world.server.borrow_mut();
+            server.tell_broadcasts();
             clear(&mut server);
             server.stats.turns += 1;
             let mut disk = world.disk.borrow_mut();

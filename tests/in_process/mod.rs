@@ -56,6 +56,7 @@ impl Node {
 
     /// All that a connection has been told since the last time.
     pub fn heard(&mut self, slot: Slot) -> Vec<Frame> {
+        self.server.tell_broadcasts(); // as the end of a turn does
         let out = std::mem::take(&mut self.server.clients[slot].out);
         frames(&out)
     }

@@ -60,6 +60,7 @@ fn reset(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     let slot = cx.slot;
     cx.server.unwatch(slot);
     cx.server.forget_subscriptions(slot);
+    cx.server.untrack(slot);
     cx.server.leave_monitors(slot);
     cx.server.become_default(slot);
     (cx.db, cx.proto) = (0, Proto::Resp2);

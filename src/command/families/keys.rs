@@ -223,6 +223,7 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
             cx.server.garbage.push(Trash::databases(old));
         }
     }
+    cx.server.invalidate_all();
     cx.server.dirty += 1;
     cx.feed_request(args);
     cx.reply().ok();

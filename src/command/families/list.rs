@@ -429,7 +429,7 @@ fn ltrim(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         let len = held(cx, key).len();
         let kept = range_in(len, first, last);
         if kept.len() == len {
-            cx.server.break_watches(cx.db, key.bytes);
+            cx.server.key_changed(cx.db, key.bytes, Some(cx.slot));
             cx.notify(Class::List, "ltrim", key.bytes);
             cx.reply().ok();
             return Ok(());

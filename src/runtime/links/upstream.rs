@@ -361,7 +361,7 @@ pub fn load_copy(world: &Rc<World>, conn: ConnId, id: ReplId, at: Offset) {
         let old = std::mem::replace(&mut server.keyspace, keyspace);
         std::thread::spawn(move || drop(old));
         server.feed.discard();
-        server.break_all_watches();
+        server.all_changed();
         server.loading = Some(Loading { since: clock::wall(), bytes_total: 0, bytes_done: 0, from_master: true });
         world.disk.borrow_mut().begin_generation(&mut server, id, at, stream_db);
         server.loading = None;

@@ -5,6 +5,7 @@
 
 mod choose;
 mod control;
+mod tracking;
 
 use super::connection::{check_name, is_plain};
 use super::help::help;
@@ -23,8 +24,10 @@ const fn sub(name: &'static str, arity: i16, flags: Flags, run: crate::command::
 }
 
 const SUBS: &[Spec] = &[
+    sub("caching", 3, ANY, tracking::caching)
+        .doc("6.0.0", "Instructs the server whether to track the keys in the next request."),
     sub("getname", 2, ANY, getname).doc("2.6.9", "Returns the name of the connection."),
-    sub("getredir", 2, ANY, getredir)
+    sub("getredir", 2, ANY, tracking::getredir)
         .doc("6.0.0", "Returns the client ID to which the connection's tracking notifications are redirected."),
     sub("help", 2, LOADING.or(STALE), |cx, _| help(cx, HELP))
         .doc("5.0.0", "Returns helpful text about the different subcommands."),
@@ -39,7 +42,9 @@ const SUBS: &[Spec] = &[
     sub("reply", 3, ANY, reply).doc("3.2.0", "Instructs the server whether to reply to commands."),
     sub("setinfo", 4, ANY, setinfo).doc("7.2.0", "Sets information specific to the client or connection."),
     sub("setname", 3, ANY, setname).doc("2.6.9", "Sets the connection name."),
-    sub("trackinginfo", 2, ANY, trackinginfo)
+    sub("tracking", -3, ANY, tracking::tracking)
+        .doc("6.0.0", "Controls server-assisted client-side caching for the connection."),
+    sub("trackinginfo", 2, ANY, tracking::trackinginfo)
         .doc("6.2.0", "Returns information about server-assisted client-side caching for the connection."),
     sub("unblock", -3, OPERATOR, control::unblock)
         .doc("5.0.0", "Unblocks a client blocked by a blocking command from a different connection."),
@@ -47,6 +52,8 @@ const SUBS: &[Spec] = &[
 ];
 
 const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
     "GETREDIR",
     "    Return the client ID we are redirecting to when tracking is enabled.",
     "GETNAME",
@@ -91,6 +98,9 @@ const HELP: &[&str] = &[
     "    * LIB-VER: the client lib version.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    Unblock the specified blocked client.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Control server assisted client side caching.",
     "TRACKINGINFO",
     "    Report tracking status for the current connection.",
     "NO-EVICT (ON|OFF)",
@@ -188,24 +198,4 @@ fn on_or_off(args: &mut Args<'_>) -> Result<bool, Refusal> {
         (_, true) => Ok(false),
         _ => Err(Refusal::Syntax),
     }
-}
-
-/// CLIENT GETREDIR: nothing is tracked.
-fn getredir(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.reply().int(-1);
-    Ok(())
-}
-
-/// CLIENT TRACKINGINFO: nothing is tracked.
-fn trackinginfo(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
-    let mut reply = cx.reply();
-    reply.map(3);
-    reply.bulk(b"flags");
-    reply.set(1);
-    reply.bulk(b"off");
-    reply.bulk(b"redirect");
-    reply.int(-1);
-    reply.bulk(b"prefixes");
-    reply.array(0);
-    Ok(())
 }

@@ -17,7 +17,7 @@ pub const ROWS: &[Row] = &[
         largest.unwrap_or(0).to_string()
     }),
     Field("blocked_clients", |server| server.blocked_clients().to_string()),
-    Field("tracking_clients", zero),
+    Field("tracking_clients", |server| server.trackers.clients().to_string()),
     Field("clients_in_timeout_table", |server| {
         count(server, |client| {
             use Blocked::{Keys, Wait};
