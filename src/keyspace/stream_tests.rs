@@ -5,11 +5,14 @@ use super::*;
 use crate::base::{Dice, StreamId};
 use std::collections::BTreeMap;
 
+/// The fields of an entry, each with its value.
+type Words = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A stream, the simple way.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamModel {
     head: StreamHead,
-    entries: BTreeMap<StreamId, Vec<(Vec<u8>, Vec<u8>)>>,
+    entries: BTreeMap<StreamId, Words>,
     groups: BTreeMap<Vec<u8>, GroupModel>,
 }
 
@@ -23,7 +26,7 @@ struct GroupModel {
     pending: BTreeMap<StreamId, (Vec<u8>, i64, u64)>,
 }
 
-fn words(dice: &mut Dice) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn words(dice: &mut Dice) -> Words {
     let fields: &[&[u8]] = match dice.below(6) {
         0 => &[b"temperature", b"12"],
         1 => &[b"other"],
