@@ -211,7 +211,7 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
             );
             let store = recovery.finish(replayed.end).map_err(|error| error.to_string())?;
             let (mut server, mut disk) = finish(server, store, &replayed.record, bells);
-            if server.keyspace.len() == 0 && replayed.end == crate::base::Offset(0) {
+            if server.keyspace.is_empty() && replayed.end == crate::base::Offset(0) {
                 take_over_dump(&mut server, &mut disk)?; // nothing was ever written
             }
             Ok((server, disk))

@@ -318,7 +318,7 @@ impl Disk {
         });
         let state = State { keyspace: bincode::serialize(&manifest).expect("plain data"), ..state };
         self.past.began = Some(clock::mono());
-        let dump = std::mem::take(&mut self.wants_dump).then(|| Facts {
+        let dump = std::mem::take(&mut self.wants_dump).then_some(Facts {
             id: state.history.replid,
             at: state.offset,
             db: state.db,
