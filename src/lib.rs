@@ -14,13 +14,14 @@
 //! layer 1 replication  pure: source (master's side), sink (replica's side), backlog, history
 //! layer 1 failover     pure: observation, registry, moves, founding; what the group decides next
 //! layer 2 store        the durable log and the checkpoint; owns sled
-//! layer 2 command      Spec, Args, Cx, the one gate, the table of commands; one file per family
-//! layer 3 consensus    the Raft group; owns openraft
-//! layer 3 session      one client without a socket: parsing, MULTI, subscriptions
-//! layer 3 monitor      what one sentinel sees and answers: links' state, SENTINEL commands, events; no IO
-//! layer 4 runtime      tasks, sockets, clocks, signals, threads; owns tokio
-//! layer 5 node         assembly of `regent node`
-//! layer 5 sentinel     assembly of `regent sentinel`
+//! layer 2 script       Lua: its sandbox, its libraries, values to replies and back; owns mlua
+//! layer 3 command      Spec, Args, Cx, the one gate, the table of commands; one file per family
+//! layer 4 consensus    the Raft group; owns openraft
+//! layer 4 session      one client without a socket: parsing, MULTI, subscriptions
+//! layer 4 monitor      what one sentinel sees and answers: links' state, SENTINEL commands, events; no IO
+//! layer 5 runtime      tasks, sockets, clocks, signals, threads; owns tokio
+//! layer 6 node         assembly of `regent node`
+//! layer 6 sentinel     assembly of `regent sentinel`
 //! ```
 
 pub mod base;
@@ -35,6 +36,7 @@ pub mod rdb;
 pub mod replication;
 pub mod resp;
 pub mod runtime;
+pub mod script;
 pub mod sentinel;
 pub mod session;
 pub mod store;

@@ -55,6 +55,18 @@ const _: () = assert!(READ_BUFFER_BYTES >= INLINE_BYTES_MAX);
 const _: () = assert!(READ_SHARE_BYTES <= READ_BUFFER_BYTES);
 const _: () = assert!(SLED_VALUE_BYTES_MAX < 512 * 1024 / 4);
 
+/// Instructions of Lua after which a script is asked whether it has run for too long.
+pub const SCRIPT_HOOK_INSTRUCTIONS: u32 = 100_000;
+
+/// The deepest nesting of what a script returns: each level holds references to Lua's values, of which there are 8000.
+pub const SCRIPT_REPLY_DEPTH_MAX: usize = 512;
+
+/// The deepest nesting that `cmsgpack.pack` writes, as in lua-cmsgpack; what stands deeper is nil.
+pub const SCRIPT_MSGPACK_DEPTH_MAX: usize = 16;
+
+/// The longest pattern of `string.find` and its kin: Lua 5.1 calls itself for each of its items.
+pub const SCRIPT_PATTERN_BYTES_MAX: usize = 4096;
+
 /// Masters that one group of sentinels watches.
 pub const GROUP_MASTERS_MAX: usize = 4096;
 
