@@ -183,6 +183,7 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
             let found = recovery::load(&recovery, databases, runtime::random_seed(), backlog)?;
             let from = recovery.origin().offset;
             let mut server = new_server(config, found.keyspace, found.stream);
+            recovery::load_functions(&recovery, &mut server)?;
             let slot = server.connect(Kind::Stream, String::new(), String::new(), -1);
             server.clients[slot].db = server.stream.selected().unwrap_or(0);
             let mut reader = StreamReader::new(slot, Origin::Log);
@@ -231,6 +232,7 @@ fn take_over_dump(server: &mut Server, disk: &mut disk::Disk) -> Result<(), Stri
     let id = runtime::random_id(ReplId::from_random);
     let (loaded, expired) = (filled.loaded, filled.expired);
     server.keyspace = filled.keyspace;
+    server.take_libraries(&filled.functions);
     server.stream = recovery::first(id, settings.repl_backlog_size);
     disk.begin_generation(server, id, crate::base::Offset(0), 0);
     disk.checkpoint_and_wait(server)?;

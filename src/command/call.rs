@@ -20,7 +20,9 @@ impl Server {
         let mut cx = Cx::new(self, slot, db, proto, out, Origin::Client);
         cx.perform(spec, &mut args);
         cx.finish();
-        self.serve_awaited();
+        if !self.scripting.runs() {
+            self.serve_awaited();
+        }
     }
 
     /// Applies one command of the stream (a master's, or the log's) as `slot`, which has no connection. Nothing is
@@ -56,7 +58,7 @@ impl Cx<'_> {
                 let refusal = self.break_transaction(found, refusal);
                 self.refuse(before, refusal);
             }
-            Ok(spec) if gate::pauses(self, spec) => {
+            Ok(spec) if gate::pauses(self, spec, args) => {
                 let (request, number) = (OwnedArgs::copy(args), self.server.next_paused());
                 self.block(super::Blocked::Paused { request, number });
             }

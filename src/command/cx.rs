@@ -45,8 +45,11 @@ impl<'a> Cx<'a> {
     /// Ends the unit, and gives the buffer and the selected database back to the client.
     pub(super) fn finish(self) {
         let Cx { server, slot, db, proto, mut out, origin, .. } = self;
-        let fed = server.feed.commands() > 0;
-        server.feed.close_unit(&mut server.stream);
+        // A request that is heard while a script runs feeds nothing, and the unit is the script's.
+        let fed = server.feed.commands() > 0 && !server.scripting.runs();
+        if fed {
+            server.feed.close_unit(&mut server.stream);
+        }
         let end = server.stream.end();
         let Some(client) = server.clients.get_mut(slot) else { return };
         if origin != Origin::Client {
@@ -83,7 +86,7 @@ impl<'a> Cx<'a> {
     /// Whether what it changes is an effect of this node's own: not what it obeys, and not the writes that a replica
     /// takes with `replica-read-only no`.
     fn feeds(&self) -> bool {
-        !self.obeys() && !self.server.is_replica()
+        !self.obeys() && !self.server.is_replica() && !self.server.scripting.unfed
     }
 
     /// Feeds an effect to the log and the replicas, in the selected database.
@@ -138,7 +141,7 @@ impl<'a> Cx<'a> {
     /// Ends the unit early, for effects that have nothing to do with each other (each expired key that SCAN meets): they
     /// stand alone in the stream. Inside EXEC all stay together.
     pub fn end_unit(&mut self) {
-        if !self.server.in_exec {
+        if !self.server.in_exec && !self.server.scripting.runs() {
             self.server.feed.close_unit(&mut self.server.stream);
         }
     }
@@ -184,9 +187,9 @@ impl<'a> Cx<'a> {
         self.ask(Ask::Blocked(slot));
     }
 
-    /// Whether the client may be blocked: not inside a transaction, and it must be a connection.
+    /// Whether the client may be blocked: not inside a transaction or a script, and it must be a connection.
     pub fn may_block(&mut self) -> bool {
-        let in_exec = self.spec.name == "exec" || self.server.in_exec;
-        !in_exec && self.client().kind == Kind::Normal
+        let in_unit = self.spec.name == "exec" || self.server.in_exec || self.server.scripting.runs();
+        !in_unit && self.client().kind == Kind::Normal
     }
 }

@@ -3,9 +3,13 @@
 
 use super::args::Args;
 use super::client::Kind;
-use super::spec::{ALLOW_BUSY, BLOCKING, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, READONLY, STALE, Spec, WRITE};
-use super::{Context, Cx, Loading, Refusal, eviction};
+use super::spec::{
+    ALLOW_BUSY, BLOCKING, DENYOOM, Flags, Group, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, NOSCRIPT, READONLY, STALE,
+    Spec, WRITE,
+};
+use super::{Context, Cx, Loading, Refusal, Server, eviction};
 use crate::resp::Proto;
+use crate::script;
 
 /// Refuses what may not run now.
 pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<(), Refusal> {
@@ -14,7 +18,7 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     }
     let server = &*cx.server;
     let client = &server.clients[cx.slot];
-    let flags = spec.flags;
+    let flags = effective(server, spec, args);
     if !client.authenticated && !flags.has(NO_AUTH) && server.needs_password() {
         return Err(Refusal::NoAuth);
     }
@@ -69,11 +73,137 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     if server.loading.as_ref().is_some_and(|loading| !heeds(loading)) && !flags.has(LOADING) {
         return Err(Refusal::Loading);
     }
+    if !flags.has(ALLOW_BUSY)
+        && let Some(refusal) = server.scripting.busy()
+    {
+        return Err(refusal);
+    }
     if client.kind == Kind::Replica && (writes || flags.has(READONLY) || flags.has(MAY_REPLICATE)) {
         return Err(Refusal::err("Replica can't interact with the keyspace"));
     }
-    let _ = (ALLOW_BUSY, BLOCKING);
+    let _ = BLOCKING;
     Ok(())
+}
+
+/// The flags of a request: a script that has declared what it does is held to that.
+#[inline]
+fn effective(server: &Server, spec: &Spec, args: &Args<'_>) -> Flags {
+    match spec.group {
+        Group::Scripting => declared(server, spec, args),
+        _ => spec.flags,
+    }
+}
+
+#[cold]
+fn declared(server: &Server, spec: &Spec, args: &Args<'_>) -> Flags {
+    let Some(script) = server.declared_flags(spec, args) else { return spec.flags };
+    let mut flags = spec.flags.without(STALE.or(DENYOOM).or(WRITE).or(MAY_REPLICATE));
+    if !script.has(script::Flags::NO_WRITES) {
+        flags = flags.or(WRITE);
+        if !script.has(script::Flags::ALLOW_OOM) {
+            flags = flags.or(DENYOOM);
+        }
+    }
+    if script.has(script::Flags::ALLOW_STALE) { flags.or(STALE) } else { flags }
+}
+
+/// Refuses a script that may not run now; `declared` is what it says of itself.
+pub fn check_script(cx: &mut Cx<'_>, declared: Option<script::Flags>, ro: bool) -> Result<(), Refusal> {
+    let server = &*cx.server;
+    let text = |text: &'static str| Err(Refusal::Text(text.into()));
+    let stale = server.is_replica() && !server.link_up() && !server.config.settings.replica_serve_stale_data;
+    let Some(flags) = declared else {
+        return if stale && !cx.obeys() { Err(Refusal::MasterDown) } else { Ok(()) };
+    };
+    if stale && !flags.has(script::Flags::ALLOW_STALE) {
+        return text(
+            "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not \
+             set on the script.",
+        );
+    }
+    if flags.has(script::Flags::NO_WRITES) {
+        return Ok(());
+    }
+    if server.is_replica() && server.config.settings.replica_read_only && !cx.obeys() {
+        return text("READONLY Can not run script with write flag on readonly replica");
+    }
+    if let Some(fault) = server.fault.as_ref().filter(|_| !cx.obeys()) {
+        return Err(Refusal::Text(fault.clone().into()));
+    }
+    if ro {
+        return Err(Refusal::err("Can not execute a script with write flag using *_ro command."));
+    }
+    if !server.is_replica() && !server.enough_good_replicas() {
+        return Err(Refusal::NoReplicas);
+    }
+    if server.is_out_of_memory() && !flags.has(script::Flags::ALLOW_OOM) && !cx.obeys() {
+        return text("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'");
+    }
+    Ok(())
+}
+
+/// What a script that calls a command may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    pub read_only: bool,
+    /// It has called a command that writes: it is not stopped in the middle any more.
+    pub wrote: bool,
+    pub allow_oom: bool,
+}
+
+/// The gate of what a script calls: the rules of [`check`], as far as the script has not passed them, in the words that
+/// scripts know.
+pub fn check_inner(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>, script: Script) -> Result<(), Refusal> {
+    let flags = spec.flags;
+    if !spec.fits(args.len()) {
+        return Err(Refusal::err("Wrong number of args calling Redis command from script"));
+    }
+    if flags.has(NOSCRIPT) {
+        return Err(Refusal::err("This Redis command is not allowed from script"));
+    }
+    if !cx.obeys() && !cx.server.clients[cx.slot].may_all {
+        let permitted = cx.server.permit(cx.slot, spec, args, Context::Lua);
+        permitted.map_err(|denied| {
+            let refusal = cx.server.refusal(cx.slot, spec, denied);
+            let text = refusal.text();
+            Refusal::err(format!("ACL failure in script: {}", text.strip_prefix("NOPERM ").unwrap_or(&text)))
+        })?;
+    }
+    let server = &*cx.server;
+    if server.is_replica()
+        && !server.link_up()
+        && !server.config.settings.replica_serve_stale_data
+        && !flags.has(STALE)
+        && !cx.obeys()
+    {
+        return Err(Refusal::err("Can not execute the command on a stale replica"));
+    }
+    if script.read_only && (flags.has(WRITE) || flags.has(MAY_REPLICATE)) {
+        return Err(Refusal::err("Write commands are not allowed from read-only scripts."));
+    }
+    let server = &*cx.server;
+    if flags.has(DENYOOM) && server.is_out_of_memory() && !script.allow_oom && !script.wrote && !cx.obeys() {
+        return Err(Refusal::OutOfMemory);
+    }
+    if !flags.has(WRITE) || script.wrote || cx.obeys() {
+        return Ok(());
+    }
+    if server.is_replica() && server.config.settings.replica_read_only {
+        return Err(Refusal::ReadOnly);
+    }
+    if let Some(fault) = &server.fault {
+        return Err(Refusal::Text(fault.clone().into()));
+    }
+    if !server.is_replica() && !server.enough_good_replicas() {
+        return Err(Refusal::NoReplicas);
+    }
+    Ok(())
+}
+
+/// Whether the user may execute this (`redis.acl_check_cmd`).
+pub fn may(cx: &Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> bool {
+    let client = &cx.server.clients[cx.slot];
+    client.may_all || cx.server.acl.user(client.user).check(spec, args).is_ok()
 }
 
 /// Inside MULTI everything waits for EXEC but what ends or watches the transaction.
@@ -82,19 +212,21 @@ pub fn queues(cx: &mut Cx<'_>, spec: &'static Spec) -> bool {
 }
 
 /// CLIENT PAUSE holds the request back.
-pub fn pauses(cx: &mut Cx<'_>, spec: &'static Spec) -> bool {
-    cx.server.pause.is_some() && holds_back(cx, spec)
+pub fn pauses(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> bool {
+    cx.server.pause.is_some() && holds_back(cx, spec, args)
 }
 
 /// A replica is never held back: it may touch no key.
 #[cold]
-fn holds_back(cx: &mut Cx<'_>, spec: &'static Spec) -> bool {
+fn holds_back(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> bool {
     if cx.server.pause.is_some_and(|pause| cx.server.mono >= pause.until) {
         cx.server.settle_pause();
     }
     let Some(pause) = cx.server.pause else { return false };
-    let may_write = |spec: &Spec| spec.flags.has(WRITE) || spec.flags.has(MAY_REPLICATE);
-    cx.client().kind == Kind::Normal && (pause.all || may_write(spec) || (spec.name == "exec" && queued(cx, may_write)))
+    let may_write = |flags: Flags| flags.has(WRITE) || flags.has(MAY_REPLICATE);
+    let asked = may_write(effective(cx.server, spec, args));
+    let may_write = |spec: &Spec| may_write(spec.flags);
+    cx.client().kind == Kind::Normal && (pause.all || asked || (spec.name == "exec" && queued(cx, may_write)))
 }
 
 /// Whether a command of the transaction is such a one.

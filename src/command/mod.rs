@@ -18,7 +18,8 @@
 //! 3. A refused command changes nothing and feeds nothing.
 //! 4. What comes from the master or the log is applied without gate, clock and expiry, and feeds nothing.
 //!
-//! Reading order: [`spec`], [`args`], [`cx`], [`gate`], [`call`], [`feed`], [`server`], then a family.
+//! Reading order: [`spec`], [`args`], [`cx`], [`gate`], [`call`], [`feed`], [`server`], then a family; [`scripting`] for what
+//! runs scripts.
 //!
 //! Adding a command is one row and one function in a file of `families/`.
 //!
@@ -51,6 +52,7 @@ mod output_limit;
 mod pause;
 mod pubsub;
 mod refusal;
+pub mod scripting;
 pub mod secrets;
 mod server;
 mod sketch;

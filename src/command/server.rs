@@ -4,6 +4,7 @@ use super::acl::Acl;
 use super::client::{Blocked, Client, Closing, Kind, Slot};
 use super::latency::Latency;
 use super::pause::{Pause, Pauses};
+use super::scripting::Scripting;
 use super::slowlog::SlowLog;
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
 use super::{Ask, Awaited, Eviction, Failover, Feed, Names, PubSub, Stats, Trackers, Waste};
@@ -86,6 +87,8 @@ pub struct Server {
     pub(super) pauses: Pauses,
     /// Inside EXEC: nothing blocks.
     pub in_exec: bool,
+    /// Scripts and functions.
+    pub scripting: Scripting,
     /// DEBUG SET-ACTIVE-EXPIRE: whether keys that are due are looked for.
     pub active_expire: bool,
     /// What the runtime is to drop on another thread.
@@ -185,6 +188,7 @@ impl Server {
             pause: None,
             pauses: Pauses::default(),
             in_exec: false,
+            scripting: Scripting::default(),
             active_expire: true,
             garbage: Waste::default(),
             eviction: Eviction::default(),

@@ -123,6 +123,11 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// These, less the others.
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+
     /// The names, in the order in which COMMAND INFO prints them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         FLAG_NAMES.iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| *name)
@@ -148,6 +153,7 @@ pub const NO_ASYNC_LOADING: Flags = Flags(1 << 14);
 pub const NO_MULTI: Flags = Flags(1 << 15);
 pub const MOVABLE_KEYS: Flags = Flags(1 << 16);
 pub const ALLOW_BUSY: Flags = Flags(1 << 17);
+pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 18);
 
 /// Those that COMMAND shows; as in Redis, `may_replicate` is not among them.
 const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -165,6 +171,7 @@ const FLAG_NAMES: &[(Flags, &str)] = &[
     (FAST, "fast"),
     (NO_AUTH, "no_auth"),
     (NO_ASYNC_LOADING, "no_async_loading"),
+    (NO_MANDATORY_KEYS, "no_mandatory_keys"),
     (NO_MULTI, "no_multi"),
     (MOVABLE_KEYS, "movablekeys"),
     (ALLOW_BUSY, "allow_busy"),

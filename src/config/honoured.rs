@@ -242,7 +242,7 @@ honoured! {
     /// Keys that the table of client side caching holds; 0 is no limit.
     "tracking-table-max-keys" = "1000000", int(0, LONG), OPEN => tracking_table_max_keys: i64;
     /// Milliseconds after which a script makes the server answer BUSY; 0 never.
-    "busy-reply-threshold" | "lua-time-limit" = "5000", int(0, LONG), OPEN | LATER => busy_reply_threshold: i64;
+    "busy-reply-threshold" | "lua-time-limit" = "5000", int(0, LONG), OPEN => busy_reply_threshold: i64;
     /// Whether RESTORE and full copies are checked in depth.
     "sanitize-dump-payload" = "no", choice(SanitizeDump::NAMES), OPEN | LATER => sanitize_dump_payload: SanitizeDump;
 

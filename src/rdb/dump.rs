@@ -31,7 +31,7 @@ pub fn dump(shape: Shape, elements: u64, write: impl FnOnce(&mut Elements<'_>)) 
     seal(out)
 }
 
-fn seal(mut out: Vec<u8>) -> Vec<u8> {
+pub(super) fn seal(mut out: Vec<u8>) -> Vec<u8> {
     out.extend((VERSION as u16).to_le_bytes());
     let mut crc = crc64();
     crc.update(&out);
@@ -39,20 +39,22 @@ fn seal(mut out: Vec<u8>) -> Vec<u8> {
     out
 }
 
+/// What stands in front of the version and the checksum, if they are right.
+pub(super) fn open(payload: &[u8]) -> Option<&[u8]> {
+    let (body, footer) = payload.split_at(payload.len().checked_sub(FOOTER_BYTES)?);
+    let version = u16::from_le_bytes([footer[0], footer[1]]);
+    let mut crc = crc64();
+    crc.update(&payload[..payload.len() - 8]);
+    let sum = crc.finalize().to_le_bytes();
+    (u32::from(version) <= VERSION_MAX && footer[2..] == sum).then_some(body)
+}
+
 /// Reads the payload of RESTORE.
 ///
 /// # Errors
 /// See [`DumpError`].
 pub fn restore(payload: &[u8]) -> Result<Value, DumpError> {
-    let Some(body) = payload.len().checked_sub(FOOTER_BYTES) else { return Err(DumpError::Footer) };
-    let (body, footer) = payload.split_at(body);
-    let version = u16::from_le_bytes([footer[0], footer[1]]);
-    let mut crc = crc64();
-    crc.update(&payload[..payload.len() - 8]);
-    let sum = crc.finalize().to_le_bytes();
-    if u32::from(version) > VERSION_MAX || footer[2..] != sum {
-        return Err(DumpError::Footer);
-    }
+    let body = open(payload).ok_or(DumpError::Footer)?;
     let bad = |what, offset| DumpError::Value(RdbError::Corrupt { what, offset });
     let mut from = Cursor::new(body, 0);
     let read = from.byte().and_then(|kind| match kind {

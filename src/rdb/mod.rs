@@ -20,7 +20,8 @@
 //!
 //! Reading order: [`Event`] and [`RdbError`] here, `cursor` (lengths and strings), `string`, `collection` (lists, sets,
 //! sorted sets, hashes), `stream`, `compact` (the runs of bytes that small ones are written as), `lzf` (compressed strings),
-//! `decode`, `encode`, `dump` (one value alone: DUMP, RESTORE).
+//! `decode`, `encode`, `dump` (one value alone: DUMP, RESTORE),
+//! `functions` (FUNCTION DUMP).
 //!
 //! Why a push parser: a full copy arrives through a socket that the node's one thread reads; it cannot wait in the
 //! middle of an item. The crates for RDB read from a blocking reader, and write nothing.
@@ -33,6 +34,7 @@ mod cursor;
 mod decode;
 mod dump;
 mod encode;
+mod functions;
 mod lzf;
 pub mod stream;
 mod string;
@@ -41,6 +43,7 @@ pub use collection::Elements;
 pub use decode::Decoder;
 pub use dump::{DumpError, dump, dump_string, restore};
 pub use encode::{Encoder, Origin};
+pub use functions::{dump_functions, restore_functions};
 
 use crate::base::Millis;
 use std::fmt;

@@ -316,7 +316,8 @@ impl Disk {
             keyspace: Vec::new(),
             extra: BTreeMap::new(),
         });
-        let state = State { keyspace: bincode::serialize(&manifest).expect("plain data"), ..state };
+        let extra = BTreeMap::from([(recovery::FUNCTIONS.to_string(), server.dump_libraries())]);
+        let state = State { keyspace: bincode::serialize(&manifest).expect("plain data"), extra, ..state };
         self.past.began = Some(clock::mono());
         let dump = std::mem::take(&mut self.wants_dump).then_some(Facts {
             id: state.history.replid,
@@ -324,6 +325,7 @@ impl Disk {
             db: state.db,
             wall: server.wall,
             used: server.memory.used,
+            functions: server.library_texts().map(<[u8]>::to_vec).collect(),
         });
         self.running = Some(Running {
             ticket,

@@ -19,14 +19,16 @@ use std::time::Duration;
 /// Bytes that are gathered before they are written to the file, and read from it at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// What the head of a file says.
-#[derive(Clone, Copy)]
+/// What a file holds in front of the keys.
+#[derive(Clone)]
 pub struct Facts {
     pub id: ReplId,
     pub at: Offset,
     pub db: u32,
     pub wall: Millis,
     pub used: u64,
+    /// The texts of libraries of functions.
+    pub functions: Vec<Vec<u8>>,
 }
 
 /// How it is written.
@@ -69,6 +71,7 @@ pub fn fill(
     let origin =
         Origin { redis_version: REDIS_VERSION, created: facts.wall, used_memory: facts.used, stream, aof_base: false };
     encoder.header(&origin, &mut out);
+    facts.functions.iter().for_each(|text| encoder.function(text, &mut out));
     let mut sink = |out: &mut Vec<u8>| {
         if form.key_delay_us > 0 {
             #[expect(clippy::disallowed_methods, reason = "rdb-key-save-delay is there to make a save last")]
@@ -132,6 +135,8 @@ pub struct Filler {
     last: Option<Vec<u8>>,
     /// The database that the stream had selected.
     pub stream_db: u32,
+    /// The texts of libraries.
+    pub functions: Vec<Vec<u8>>,
     /// The end mark was there.
     pub whole: bool,
     /// Keys whose deadline is before this are left out: a master's are gone, a replica's wait for the master's word.
@@ -148,6 +153,7 @@ impl Filler {
             db: 0,
             last: None,
             stream_db: 0,
+            functions: Vec::new(),
             whole: false,
             past,
             loaded: 0,
@@ -187,7 +193,7 @@ impl Filler {
                         transfer::load_more(&mut self.keyspace, self.sizes, self.db, key, &value)?;
                     }
                 }
-                rdb::Event::Function(_) => return Err("the copy holds functions, which are not served here".into()),
+                rdb::Event::Function(text) => self.functions.push(text),
                 rdb::Event::End => self.whole = true,
                 rdb::Event::Header { .. } | rdb::Event::Aux { .. } | rdb::Event::Sizes { .. } => {}
             }

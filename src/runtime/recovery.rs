@@ -3,9 +3,24 @@
 
 use super::allocator;
 use crate::base::{Offset, ReplId};
+use crate::command::Server;
+use crate::command::scripting::Policy;
 use crate::keyspace::{self, Keyspace, Loader};
 use crate::replication::{Former, History, Stream};
 use crate::store::{self, Entry, Recovery, StoreError};
+
+/// Where the manifest of a checkpoint keeps the libraries of functions.
+pub const FUNCTIONS: &str = "functions";
+
+/// Loads the libraries that the checkpoint holds.
+///
+/// # Errors
+/// A library that can't be loaded: a start without it would lose what was stored.
+pub fn load_functions(recovery: &Recovery, server: &mut Server) -> Result<(), String> {
+    let Some(payload) = recovery.manifest().and_then(|manifest| manifest.extra.get(FUNCTIONS)) else { return Ok(()) };
+    let loaded = server.restore_libraries(payload, Policy::Flush, false);
+    loaded.map_err(|why| format!("the checkpoint's functions can't be loaded: {why}"))
+}
 
 /// The keyspace that pages and the blobs they name make up. What the database reads into its own memory counts as the
 /// store's, what it gives does not.

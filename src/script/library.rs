@@ -2,6 +2,7 @@
 
 use super::vm::Place;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 /// What a script says it will not do, or may do (`#!lua flags=no-writes`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,7 +123,7 @@ pub struct Registered {
 /// A function that can be called.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    pub name: String,
+    pub name: Rc<str>,
     pub description: Option<Vec<u8>>,
     pub flags: Flags,
     pub place: Place,
@@ -132,7 +133,7 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Library {
     pub code: Vec<u8>,
-    pub functions: Vec<Loaded>,
+    pub functions: Vec<Rc<Loaded>>,
 }
 
 /// All libraries. A function's name is unique among all of them, whatever its case.
@@ -166,7 +167,7 @@ impl Libraries {
     }
 
     /// The function of this name.
-    pub fn function(&self, name: &[u8]) -> Option<&Loaded> {
+    pub fn function(&self, name: &[u8]) -> Option<&Rc<Loaded>> {
         let lower = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
         let (library, index) = self.functions.get(&lower)?;
         self.libraries.get(library)?.functions.get(*index)

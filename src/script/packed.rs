@@ -63,14 +63,16 @@ impl Item {
 
 /// Reads a format option by option.
 struct Format<'f> {
+    /// Who reads it, for errors.
+    function: &'static str,
     rest: &'f [u8],
     big: bool,
     alignment: usize,
 }
 
 impl<'f> Format<'f> {
-    fn new(format: &'f [u8]) -> Self {
-        Format { rest: format, big: false, alignment: 1 }
+    fn new(function: &'static str, format: &'f [u8]) -> Self {
+        Format { function, rest: format, big: false, alignment: 1 }
     }
 
     fn next(&mut self) -> Taken<Option<Item>> {
@@ -111,7 +113,10 @@ impl<'f> Format<'f> {
                     self.alignment = alignment;
                     continue;
                 }
-                other => return Err(format!("invalid format option '{}'", char::from(other))),
+                other => {
+                    let what = format!("invalid format option '{}'", char::from(other));
+                    return Err(bad_argument(0, self.function, &what));
+                }
             }));
         }
         Ok(None)
@@ -163,7 +168,7 @@ fn number(lua: &Lua, args: &MultiValue, index: usize, function: &str) -> Taken<f
 
 fn pack(lua: &Lua, args: &MultiValue) -> Taken<Vec<u8>> {
     let format = text(lua, args, 0, "pack")?;
-    let mut format = Format::new(&format);
+    let mut format = Format::new("pack", &format);
     let (mut out, mut next) = (Vec::new(), 1);
     while let Some(item) = format.next()? {
         out.resize(out.len() + format.gap(item, out.len()), 0);
@@ -216,7 +221,7 @@ fn unpack(lua: &Lua, args: &MultiValue) -> Taken<MultiValue> {
         return Err(bad_argument(2, "unpack", "offset must be 1 or greater"));
     }
     let mut at = (start as usize) - 1;
-    let mut format = Format::new(&format);
+    let mut format = Format::new("unpack", &format);
     let mut values = Vec::new();
     let short = || bad_argument(1, "unpack", "data string too short");
     while let Some(item) = format.next()? {
@@ -269,7 +274,7 @@ fn integer(little: &[u8], wide: usize, signed: bool) -> f64 {
 
 fn size(lua: &Lua, args: &MultiValue) -> Taken<usize> {
     let format = text(lua, args, 0, "size")?;
-    let mut format = Format::new(&format);
+    let mut format = Format::new("size", &format);
     let mut at = 0usize;
     while let Some(item) = format.next()? {
         match item {

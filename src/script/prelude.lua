@@ -39,7 +39,7 @@ local strict = {
 local function guarded(f)
   return function(t, ...)
     if shown[t] then
-      error(READONLY, 2)
+      error(READONLY, 0)
     end
     return f(t, ...)
   end
@@ -99,6 +99,9 @@ local function load_text(text, name)
 end
 
 local function load_parts(reader, name)
+  if type(reader) ~= 'function' then
+    error("bad argument #1 to 'load' (function expected, got " .. type(reader) .. ')', 2)
+  end
   local parts = {}
   while true do
     local part = reader()

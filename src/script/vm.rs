@@ -171,7 +171,7 @@ impl Vm {
     ///
     /// # Errors
     /// What is wrong with it, as FUNCTION LOAD tells it.
-    pub fn load(&self, host: &mut dyn Host, text: &[u8]) -> std::result::Result<Vec<Loaded>, String> {
+    pub fn load(&self, host: &mut dyn Host, text: &[u8]) -> std::result::Result<Vec<Rc<Loaded>>, String> {
         let compiled = compile(&self.lua, text, FUNCTION_NAME, &self.outer);
         let function = compiled.map_err(|why| format!("Error compiling function: {why}"))?;
         *self.state.library.borrow_mut() = Some(Vec::new());
@@ -188,7 +188,7 @@ impl Vm {
             Err(error) => return Err(failed(text_of(error))),
         }
         let kept = registered.into_iter().map(|Registered { name, description, flags, callback }| {
-            Ok(Loaded { name, description, flags, place: self.keep(callback)? })
+            Ok(Rc::new(Loaded { name: name.into(), description, flags, place: self.keep(callback)? }))
         });
         kept.collect::<Result<_>>().map_err(|error| failed(text_of(error)))
     }

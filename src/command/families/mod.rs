@@ -14,6 +14,7 @@ mod debug;
 mod dump;
 mod expire;
 mod failover;
+mod function;
 mod geo;
 mod geo_search;
 mod hash;
@@ -33,6 +34,7 @@ mod pubsub;
 mod random;
 mod replication;
 mod scan;
+mod script;
 mod server;
 mod set;
 mod slowlog;
@@ -85,6 +87,8 @@ pub const FAMILIES: &[&[Spec]] = &[
     scan::ROWS,
     expire::ROWS,
     transaction::ROWS,
+    script::ROWS,
+    function::ROWS,
     pubsub::ROWS,
     connection::ROWS,
     client::ROWS,

@@ -39,13 +39,14 @@ pub fn begin_ordered(world: &Rc<World>) {
 }
 
 fn begin(world: &Rc<World>, copy: CopyId) {
-    let (at, id, db, wall, dir, used) = {
+    let (at, id, db, wall, dir, used, functions) = {
         let server = world.server.borrow();
         let stream = &server.stream;
         let dir = std::path::PathBuf::from(&server.config.settings.dir);
-        (stream.end(), stream.history().id(), stream.selected().unwrap_or(0), server.wall, dir, 0)
+        let functions = server.library_texts().map(<[u8]>::to_vec).collect();
+        (stream.end(), stream.history().id(), stream.selected().unwrap_or(0), server.wall, dir, 0, functions)
     };
-    let facts = Facts { id, at, db, wall, used };
+    let facts = Facts { id, at, db, wall, used, functions };
     let (told, hears) = tokio::sync::oneshot::channel();
     {
         let mut server = world.server.borrow_mut();

@@ -356,10 +356,11 @@ pub fn load_copy(world: &Rc<World>, conn: ConnId, id: ReplId, at: Offset) {
         let mut server = world.server.borrow_mut();
         let Some(upstream) = links.upstream.as_mut().filter(|upstream| upstream.conn == conn) else { return };
         let Some(copy) = upstream.copy.take() else { return };
-        let Filler { keyspace, stream_db, .. } = copy.filler;
+        let Filler { keyspace, stream_db, functions, .. } = copy.filler;
         world.disk.borrow_mut().give_up(&mut server);
         let old = std::mem::replace(&mut server.keyspace, keyspace);
         std::thread::spawn(move || drop(old));
+        server.take_libraries(&functions);
         server.feed.discard();
         server.all_changed();
         server.loading = Some(Loading { since: clock::wall(), bytes_total: 0, bytes_done: 0, from_master: true });

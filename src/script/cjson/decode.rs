@@ -156,7 +156,7 @@ impl Decoder<'_> {
             Some(b']') => punctuation(Kind::ArrayEnd),
             Some(b':') => punctuation(Kind::Colon),
             Some(b',') => punctuation(Kind::Comma),
-            Some(b'"') => self.string(),
+            Some(b'"') => return self.string(),
             Some(b'-' | b'0'..=b'9') => match !self.settings.decode_invalid && is_invalid_number(rest) {
                 true => Kind::Wrong("invalid number"),
                 false => self.number(),
@@ -191,9 +191,11 @@ impl Decoder<'_> {
         }
     }
 
-    fn string(&mut self) -> Kind {
+    fn string(&mut self) -> Token {
         let mut text = Vec::new();
-        let mut at = self.at + 1;
+        let begin = self.at;
+        let mut at = begin + 1;
+        let wrong = |what, at| Token { kind: Kind::Wrong(what), at };
         loop {
             let rest = &self.text[at..];
             let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(rest.len());
@@ -205,7 +207,7 @@ impl Decoder<'_> {
                         text.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
                         at += length;
                     }
-                    None => return Kind::Wrong("invalid unicode escape code"),
+                    None => return wrong("invalid unicode escape code", at),
                 },
                 Some([b'\\', escape]) => {
                     text.push(match escape {
@@ -215,21 +217,21 @@ impl Decoder<'_> {
                         b'n' => b'\n',
                         b'f' => 0x0c,
                         b'r' => b'\r',
-                        _ => return Kind::Wrong("invalid escape code"),
+                        _ => return wrong("invalid escape code", at),
                     });
                     at += 2;
                 }
                 _ if self.text.get(at) == Some(&b'"') => {
                     self.at = at + 1;
-                    return Kind::Text(text);
+                    return Token { kind: Kind::Text(text), at: begin };
                 }
-                _ => return Kind::Wrong("unexpected end of string"),
+                _ => return wrong("unexpected end of string", self.text.len()),
             }
         }
     }
 }
 
-/// The letter of `\uXXXX`, or of two of them that are surrogates, and how long the escape is.
+/// The letter of an escape (`\u00e9`), or of two of them that are surrogates, and how long the escape is.
 fn unicode(text: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let escape = text.get(at..at + 6)?.strip_prefix(b"\\u")?;

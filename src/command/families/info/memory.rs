@@ -24,19 +24,19 @@ pub const ROWS: &[Row] = &[
     Field("allocator_resident", |server| server.memory.resident.to_string()),
     Field("total_system_memory", |server| server.memory.system.to_string()),
     Field("total_system_memory_human", |server| human(server.memory.system)),
-    Field("used_memory_lua", zero),
-    Field("used_memory_vm_eval", zero),
-    Field("used_memory_lua_human", |_| human(0)),
-    Field("used_memory_scripts_eval", zero),
-    Field("number_of_cached_scripts", zero),
-    Field("number_of_functions", zero),
-    Field("number_of_libraries", zero),
-    Field("used_memory_vm_functions", zero),
-    Field("used_memory_vm_total", zero),
-    Field("used_memory_vm_total_human", |_| human(0)),
-    Field("used_memory_functions", zero),
-    Field("used_memory_scripts", zero),
-    Field("used_memory_scripts_human", |_| human(0)),
+    Field("used_memory_lua", |server| server.scripting.machines().0.to_string()),
+    Field("used_memory_vm_eval", |server| server.scripting.machines().0.to_string()),
+    Field("used_memory_lua_human", |server| human(server.scripting.machines().0 as u64)),
+    Field("used_memory_scripts_eval", |server| server.scripting.cached().1.to_string()),
+    Field("number_of_cached_scripts", |server| server.scripting.cached().0.to_string()),
+    Field("number_of_functions", |server| server.scripting.libraries.functions().to_string()),
+    Field("number_of_libraries", |server| server.scripting.libraries.len().to_string()),
+    Field("used_memory_vm_functions", |server| server.scripting.machines().1.to_string()),
+    Field("used_memory_vm_total", |server| machines(server).to_string()),
+    Field("used_memory_vm_total_human", |server| human(machines(server))),
+    Field("used_memory_functions", |server| server.scripting.libraries.memory().to_string()),
+    Field("used_memory_scripts", |server| scripts(server).to_string()),
+    Field("used_memory_scripts_human", |server| human(scripts(server))),
     Field("maxmemory", |server| server.config.settings.maxmemory.to_string()),
     Field("maxmemory_human", |server| human(server.config.settings.maxmemory)),
     Field("maxmemory_policy", |server| server.config.settings.maxmemory_policy.name().into()),
@@ -87,6 +87,17 @@ pub fn dataset(server: &Server) -> u64 {
 pub fn of_clients(server: &Server, kind: Kind) -> u64 {
     let bytes = |client: &Client| size_of::<Client>() + client.partial.capacity() + client.out.capacity();
     server.clients.iter().filter(|(_, client)| client.kind == kind).map(|(_, client)| bytes(client) as u64).sum()
+}
+
+/// Both machines of Lua.
+fn machines(server: &Server) -> u64 {
+    let (eval, functions) = server.scripting.machines();
+    (eval + functions) as u64
+}
+
+/// What is kept of scripts and functions beside the machines.
+fn scripts(server: &Server) -> u64 {
+    (server.scripting.cached().1 + server.scripting.libraries.memory()) as u64
 }
 
 pub fn ratio(of: u64, to: u64) -> f64 {

@@ -1,0 +1,496 @@
+//! Scripts and functions of a node: what is cached, what runs, and what a running script may call.
+//!
+//! A script is executed inside one command, on the thread that owns everything, so its effects are one unit of the
+//! stream. What it calls goes through the same handlers with the same [`Cx`]; only the gate is another one
+//! ([`gate::check_inner`](super::gate)), with the words that scripts know. Nothing of the script itself is fed.
+
+use super::args::{Args, OwnedArgs};
+use super::client::Slot;
+use super::spec::{Group, Spec, WRITE};
+use super::{Cx, Origin, Refusal, Server, gate, table};
+use crate::rdb;
+use crate::resp::{Proto, Request, Writer};
+use crate::script::{self, Ended, Flags, Host, Libraries, Library, Loaded, Place, Verdict, Vm};
+use ahash::RandomState;
+use hashbrown::HashMap;
+use std::rc::Rc;
+
+/// How long a library may take to be loaded, microseconds.
+const LOAD_US_MAX: u64 = 500_000;
+
+/// What the runtime does for others while a script runs that takes too long.
+pub trait Bystanders {
+    /// Hears all clients but the one whose script it is.
+    fn hear(&self, server: &mut Server, running: Slot);
+}
+
+/// All of a node's scripting.
+#[derive(Default)]
+pub struct Scripting {
+    /// The machine of scripts, and the one of functions; made when they are first needed.
+    eval: Option<Rc<Vm>>,
+    functions: Option<Rc<Vm>>,
+    by_sha: HashMap<Box<[u8]>, Rc<Script>, RandomState>,
+    /// The same by their text, which is found faster than it is hashed.
+    by_text: HashMap<Rc<[u8]>, Rc<Script>, RandomState>,
+    pub libraries: Libraries,
+    /// The script that runs now.
+    pub running: Option<Running>,
+    /// `redis.set_repl(redis.REPL_NONE)`: what is changed goes to no log and no replica.
+    pub unfed: bool,
+    /// Set by the runtime.
+    pub bystanders: Option<Rc<dyn Bystanders>>,
+}
+
+/// A script that was compiled.
+pub struct Script {
+    /// 40 hexadecimal digits.
+    pub sha: Rc<str>,
+    text: Rc<[u8]>,
+    place: Place,
+    /// `None` without a `#!` line: then the script may do what each of its commands may.
+    flags: Option<Flags>,
+}
+
+/// A script, or a function, that runs.
+pub struct Running {
+    pub name: Rc<str>,
+    slot: Slot,
+    is_eval: bool,
+    /// It is the master's or the log's.
+    obeyed: bool,
+    began_us: u64,
+    read_only: bool,
+    allow_oom: bool,
+    /// It has called a command that writes.
+    wrote: bool,
+    killed: bool,
+    /// It has run for longer than `busy-reply-threshold`: the request, for FUNCTION STATS.
+    busy: Option<OwnedArgs>,
+}
+
+impl Running {
+    /// What a client is told that asks for something else meanwhile.
+    fn busy_text(&self) -> &'static str {
+        match self.is_eval {
+            true => "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+            false => "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+        }
+    }
+}
+
+impl Scripting {
+    /// Whether a script runs.
+    #[inline]
+    pub fn runs(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The refusal of other commands while a script takes too long.
+    #[inline]
+    pub fn busy(&self) -> Option<Refusal> {
+        let running = self.running.as_ref()?;
+        running.busy.is_some().then(|| Refusal::Text(running.busy_text().into()))
+    }
+
+    /// The same, for a command that only concerns scripts of one kind.
+    pub fn busy_with_eval(&self) -> Option<Refusal> {
+        let running = self.running.as_ref().filter(|running| running.is_eval)?;
+        Some(Refusal::Text(running.busy_text().into()))
+    }
+
+    /// How many scripts are cached, and the bytes of their texts.
+    pub fn cached(&self) -> (usize, usize) {
+        let bytes = self.by_sha.values().map(|script| script.text.len() + size_of::<Script>() + 2 * 40);
+        (self.by_sha.len(), bytes.sum())
+    }
+
+    /// Bytes that the two machines have in use: scripts, functions.
+    pub fn machines(&self) -> (usize, usize) {
+        let of = |vm: &Option<Rc<Vm>>| vm.as_ref().map_or(0, |vm| vm.used_memory());
+        (of(&self.eval), of(&self.functions))
+    }
+
+    pub fn has_script(&self, sha: &[u8]) -> bool {
+        self.by_sha.contains_key(&*sha.to_ascii_lowercase())
+    }
+
+    /// SCRIPT FLUSH: the machine goes with its scripts.
+    pub fn flush_scripts(&mut self) {
+        self.by_sha.clear();
+        self.by_text.clear();
+        self.eval = None;
+    }
+
+    /// FUNCTION FLUSH.
+    pub fn flush_functions(&mut self) {
+        self.libraries = Libraries::default();
+        self.functions = None;
+    }
+
+    /// FUNCTION DELETE; whether there was one of this name.
+    pub fn remove_library(&mut self, name: &str) -> bool {
+        let Some(library) = self.libraries.remove(name) else { return false };
+        if let Some(vm) = &self.functions {
+            library.functions.iter().for_each(|function| vm.forget(function.place));
+        }
+        true
+    }
+
+    fn machine(of: &mut Option<Rc<Vm>>) -> Result<Rc<Vm>, Refusal> {
+        if let Some(vm) = of {
+            return Ok(vm.clone());
+        }
+        let vm = Vm::new().map_err(|error| Refusal::err(format!("Lua can't be started: {error}")))?;
+        Ok(of.insert(Rc::new(vm)).clone())
+    }
+
+    /// The script of this text, compiled and cached if it is new.
+    pub fn define(&mut self, text: &[u8]) -> Result<Rc<Script>, Refusal> {
+        if let Some(script) = self.by_text.get(text) {
+            return Ok(script.clone());
+        }
+        let (flags, code) = script::script_head(text).map_err(Refusal::err)?;
+        let compiled = Self::machine(&mut self.eval)?.compile(code);
+        let place = compiled.map_err(|why| Refusal::err(format!("Error compiling script (new function): {why}")))?;
+        let sha = script::sha1_hex(text);
+        let text: Rc<[u8]> = text.into();
+        let name = std::str::from_utf8(&sha).expect("hexadecimal digits").into();
+        let script = Rc::new(Script { sha: name, text: text.clone(), place, flags });
+        self.by_sha.insert(Box::new(sha), script.clone());
+        self.by_text.insert(text, script.clone());
+        Ok(script)
+    }
+
+    /// The cached script of this digest.
+    pub fn script(&self, sha: &[u8]) -> Option<Rc<Script>> {
+        match self.by_sha.get(sha) {
+            Some(script) => Some(script.clone()),
+            None => self.by_sha.get(&*sha.to_ascii_lowercase()).cloned(),
+        }
+    }
+
+    /// SCRIPT KILL, FUNCTION KILL: the script that runs is to end.
+    pub fn kill(&mut self, eval: bool) -> Result<(), Refusal> {
+        let text = |text: &'static str| Refusal::Text(text.into());
+        let Some(running) = &mut self.running else {
+            return Err(text("NOTBUSY No scripts in execution right now."));
+        };
+        if running.obeyed {
+            return Err(text(
+                "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be \
+                 killed.",
+            ));
+        }
+        if running.wrote {
+            return Err(text(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
+                 the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+            ));
+        }
+        if running.is_eval != eval {
+            return Err(text(running.busy_text()));
+        }
+        running.killed = true;
+        Ok(())
+    }
+
+    /// What runs, for FUNCTION STATS: its name, its request, since when.
+    pub fn shown(&self) -> Option<(&str, Option<Args<'_>>, u64)> {
+        let running = self.running.as_ref()?;
+        Some((&running.name, running.busy.as_ref().map(OwnedArgs::args), running.began_us))
+    }
+}
+
+/// What EVAL, FCALL and their kin have in common.
+pub enum Called {
+    Script(Rc<Script>),
+    Function(Rc<Loaded>),
+}
+
+impl Called {
+    fn name(&self) -> &Rc<str> {
+        match self {
+            Called::Script(script) => &script.sha,
+            Called::Function(function) => &function.name,
+        }
+    }
+
+    /// `None`: it has not said.
+    pub fn flags(&self) -> Option<Flags> {
+        match self {
+            Called::Script(script) => script.flags,
+            Called::Function(function) => Some(function.flags),
+        }
+    }
+}
+
+impl Server {
+    /// The flags that a script has declared, if this request runs one: the gate goes by them. A script that is broken is
+    /// refused later.
+    pub(super) fn declared_flags(&self, spec: &Spec, args: &Args<'_>) -> Option<Flags> {
+        if spec.group != Group::Scripting || args.len() < 2 {
+            return None;
+        }
+        let name = args.at(1);
+        match spec.name {
+            "eval" | "eval_ro" => match self.scripting.by_text.get(name) {
+                Some(script) => script.flags,
+                None => script::script_head(name).ok()?.0,
+            },
+            "evalsha" | "evalsha_ro" => self.scripting.script(name)?.flags,
+            "fcall" | "fcall_ro" => Some(self.scripting.libraries.function(name)?.flags),
+            _ => None,
+        }
+    }
+
+    /// Loads a library from its text; its name.
+    pub fn load_library(&mut self, text: &[u8], replace: bool, limited: bool) -> Result<String, String> {
+        let mut libraries = std::mem::take(&mut self.scripting.libraries);
+        let loaded = self.load_into(&mut libraries, text, replace, limited);
+        self.scripting.libraries = libraries;
+        loaded
+    }
+
+    fn load_into(
+        &mut self,
+        libraries: &mut Libraries,
+        text: &[u8],
+        replace: bool,
+        limited: bool,
+    ) -> Result<String, String> {
+        let (name, code) = script::library_head(text)?;
+        if libraries.get(&name).is_some() && !replace {
+            return Err(format!("Library '{name}' already exists"));
+        }
+        let vm = Scripting::machine(&mut self.scripting.functions).map_err(|refusal| refusal.text().into_owned())?;
+        let ticks = self.ticks;
+        let mut loading = Loading { ticks, until_us: limited.then(|| ticks() + LOAD_US_MAX) };
+        let functions = vm.load(&mut loading, code)?;
+        if functions.is_empty() {
+            return Err("No functions registered".to_string());
+        }
+        let places: Vec<Place> = functions.iter().map(|function| function.place).collect();
+        let library = Library { code: text.to_vec(), functions };
+        match libraries.put(name.clone(), library) {
+            Ok(old) => {
+                for function in old.into_iter().flat_map(|old| old.functions) {
+                    vm.forget(function.place);
+                }
+                Ok(name)
+            }
+            Err(why) => {
+                places.into_iter().for_each(|place| vm.forget(place));
+                Err(why)
+            }
+        }
+    }
+
+    /// FUNCTION RESTORE: all of these libraries, or none.
+    pub fn restore_libraries(&mut self, payload: &[u8], policy: Policy, limited: bool) -> Result<(), String> {
+        let texts = rdb::restore_functions(payload)?;
+        let mut libraries = match policy {
+            Policy::Flush => Libraries::default(),
+            Policy::Append | Policy::Replace => self.scripting.libraries.clone(),
+        };
+        let mut given = std::collections::BTreeSet::new();
+        for text in &texts {
+            let (name, _) = script::library_head(text)?;
+            let twice = !given.insert(name.clone());
+            if twice || (policy == Policy::Append && libraries.get(&name).is_some()) {
+                return Err(format!("Library {name} already exists"));
+            }
+            libraries.remove(&name);
+        }
+        for text in &texts {
+            self.load_into(&mut libraries, text, false, limited)?;
+        }
+        self.scripting.libraries = libraries;
+        Ok(())
+    }
+
+    /// Takes the libraries of a full copy, or of a dump, in place of all others. One that can't be loaded is left out, and said.
+    pub fn take_libraries(&mut self, texts: &[Vec<u8>]) {
+        self.scripting.flush_functions();
+        for text in texts {
+            if let Err(why) = self.load_library(text, false, false) {
+                tracing::warn!("A library of functions can't be loaded: {why}");
+            }
+        }
+    }
+
+    /// The payload of FUNCTION DUMP: also what a checkpoint keeps.
+    pub fn dump_libraries(&self) -> Vec<u8> {
+        rdb::dump_functions(self.library_texts())
+    }
+
+    /// The texts of all libraries, as a full copy holds them.
+    pub fn library_texts(&self) -> impl Iterator<Item = &[u8]> {
+        self.scripting.libraries.iter().map(|(_, library)| library.code.as_slice())
+    }
+}
+
+/// FUNCTION RESTORE's policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    Flush,
+    Append,
+    Replace,
+}
+
+/// While a library is loaded, nothing can be called, and time is short.
+struct Loading {
+    ticks: fn() -> u64,
+    until_us: Option<u64>,
+}
+
+impl Host for Loading {
+    fn call(&mut self, _: Request<'_>, _: Proto, _: &mut Vec<u8>) -> Result<(), String> {
+        Err("ERR redis.call can only be called from a script".to_string())
+    }
+
+    fn interrupt(&mut self) -> Verdict {
+        match self.until_us {
+            Some(until) if (self.ticks)() > until => Verdict::Stop("FUNCTION LOAD timeout"),
+            _ => Verdict::GoOn,
+        }
+    }
+
+    fn may(&mut self, _: Request<'_>) -> Option<bool> {
+        None
+    }
+
+    fn replicate(&mut self, _: bool) {}
+}
+
+impl Cx<'_> {
+    /// Runs a script or a function on the rest of `args`: the number of keys, keys, arguments. `ro`: by a command that
+    /// writes nothing.
+    pub fn run_script(&mut self, called: &Called, keys: usize, args: &Args<'_>, ro: bool) -> Result<(), Refusal> {
+        let flags = called.flags();
+        gate::check_script(self, flags, ro)?;
+        let is_eval = matches!(called, Called::Script(_));
+        let running = Running {
+            name: called.name().clone(),
+            slot: self.slot,
+            is_eval,
+            obeyed: self.obeys(),
+            began_us: (self.server.ticks)(),
+            read_only: ro || flags.is_some_and(|flags| flags.has(Flags::NO_WRITES)),
+            allow_oom: flags.is_some_and(|flags| flags.has(Flags::ALLOW_OOM)),
+            wrote: false,
+            killed: false,
+            busy: None,
+        };
+        let scripting = &mut self.server.scripting;
+        let machine = if is_eval { &scripting.eval } else { &scripting.functions };
+        let vm = machine.clone().expect("what it was compiled in");
+        scripting.running = Some(running);
+        let (spec, db, proto) = (self.spec, self.db, self.proto);
+        let mut buffer = vm.take_buffer();
+        let mut writer = Writer::new(&mut buffer, proto);
+        let name = called.name().clone();
+        let mut inner = Inner { args: *args, last: None, cx: self };
+        let (keys, rest) = (args.all().skip(3).take(keys), args.all().skip(3 + keys));
+        let ended = match called {
+            Called::Script(script) => vm.eval(&mut inner, (&name, script.place), keys, rest, &mut writer),
+            Called::Function(function) => vm.call(&mut inner, (&name, function.place), keys, rest, &mut writer),
+        };
+        (self.spec, self.db) = (spec, db);
+        let scripting = &mut self.server.scripting;
+        scripting.running = None;
+        scripting.unfed = false;
+        let result = match ended {
+            Ended { counted: Some(text), failed: true } => Err(Refusal::Text(text.into())),
+            Ended { counted, .. } => {
+                if let Some(text) = counted {
+                    self.server.stats.error(text.split(' ').next().unwrap_or("ERR").to_string());
+                }
+                self.out.extend_from_slice(&buffer);
+                Ok(())
+            }
+        };
+        vm.give_back(buffer);
+        result
+    }
+}
+
+/// The server, as the script of one command sees it.
+struct Inner<'x, 'a, 'w> {
+    cx: &'x mut Cx<'a>,
+    /// The request that runs the script.
+    args: Args<'w>,
+    /// The command that was called last: the first guess of the next look-up.
+    last: Option<&'static Spec>,
+}
+
+impl Inner<'_, '_, '_> {
+    fn running(&mut self) -> &mut Running {
+        self.cx.server.scripting.running.as_mut().expect("its script runs")
+    }
+}
+
+impl Host for Inner<'_, '_, '_> {
+    fn call(&mut self, words: Request<'_>, proto: Proto, reply: &mut Vec<u8>) -> Result<(), String> {
+        let mut args = Args::new(words);
+        let found = table::find(self.last, &mut args);
+        let unknown = |_| "ERR Unknown Redis command called from script".to_string();
+        let spec = found.map_err(unknown).inspect_err(|_| self.cx.server.stats.error("ERR".to_string()))?;
+        self.last = Some(spec);
+        let running = self.running();
+        let script = gate::Script { read_only: running.read_only, wrote: running.wrote, allow_oom: running.allow_oom };
+        if let Err(refusal) = gate::check_inner(self.cx, spec, &args, script) {
+            self.cx.server.stats.error(refusal.code());
+            self.cx.server.stats.of(spec).rejected += 1;
+            return Err(refusal.text().into_owned());
+        }
+        self.running().wrote |= spec.flags.has(WRITE);
+        let cx = &mut *self.cx;
+        let outer = std::mem::replace(&mut cx.proto, proto);
+        std::mem::swap(&mut cx.out, reply);
+        cx.run(spec, &mut args);
+        std::mem::swap(&mut cx.out, reply);
+        cx.proto = outer;
+        Ok(())
+    }
+
+    fn interrupt(&mut self) -> Verdict {
+        if self.cx.origin == Origin::Log {
+            return Verdict::GoOn;
+        }
+        let threshold_ms = self.cx.server.config.settings.busy_reply_threshold;
+        let elapsed_ms = ((self.cx.server.ticks)() - self.running().began_us) / 1000;
+        if self.running().busy.is_none() {
+            if threshold_ms <= 0 || elapsed_ms < threshold_ms as u64 {
+                return Verdict::GoOn;
+            }
+            let request = OwnedArgs::copy(&self.args);
+            let running = self.running();
+            running.busy = Some(request);
+            tracing::warn!(
+                "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the \
+                 script using the {} command. Script name is: {}.",
+                if running.is_eval { "SCRIPT KILL" } else { "FUNCTION KILL" },
+                running.name
+            );
+        }
+        let slot = self.running().slot;
+        if let Some(bystanders) = self.cx.server.scripting.bystanders.clone() {
+            bystanders.hear(self.cx.server, slot);
+        }
+        match self.running().killed {
+            true => Verdict::Stop("Script killed by user with SCRIPT KILL..."),
+            false => Verdict::GoOn,
+        }
+    }
+
+    fn may(&mut self, words: Request<'_>) -> Option<bool> {
+        let mut args = Args::new(words);
+        let spec = table::find(None, &mut args).ok()?;
+        Some(gate::may(self.cx, spec, &args))
+    }
+
+    fn replicate(&mut self, on: bool) {
+        self.cx.server.scripting.unfed = !on;
+    }
+}
