@@ -75,6 +75,7 @@ pub fn random_command(dice: &mut Dice) -> Vec<String> {
         0..8 => more::bits(dice),
         8..12 => more::places(dice),
         12..32 => more::streams(dice),
+        32..36 => more::scripts(dice),
         _ => of_collections(dice),
     }
 }

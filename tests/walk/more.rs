@@ -1,4 +1,4 @@
-//! Commands on bitmaps, HyperLogLogs, places and streams.
+//! Commands on bitmaps, HyperLogLogs, places and streams, and scripts over several types.
 
 use super::{Dice, many};
 
@@ -119,4 +119,15 @@ pub fn streams(dice: &mut Dice) -> Vec<String> {
         26 => words(&["XAUTOCLAIM", x, group, consumer, "0", "0", "COUNT", "5"]),
         _ => words(&["XINFO", "GROUPS", x]),
     }
+}
+
+/// A script whose effects are several, and one that ends in the middle.
+pub fn scripts(dice: &mut Dice) -> Vec<String> {
+    let script = dice.pick(&[
+        "redis.call('RPUSH', KEYS[1], ARGV[1]); redis.call('SADD', KEYS[2], ARGV[1]); return redis.call('LLEN', KEYS[1])",
+        "local all = redis.call('LRANGE', KEYS[1], 0, 5); for _, one in ipairs(all) do redis.call('SADD', KEYS[2], one) end return all",
+        "redis.call('SET', 't', ARGV[1]); return redis.call('LPUSH', 't', 'x')",
+        "return {redis.pcall('SADD', KEYS[2], ARGV[1]), redis.call('SCARD', KEYS[2]), false, 3.9, {ok = 'FINE'}}",
+    ]);
+    words(&["EVAL", script, "2", dice.pick(&["l1", "l2"]), dice.pick(&["s1", "s2"]), &dice.element()])
 }
