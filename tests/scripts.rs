@@ -191,7 +191,7 @@ fn shown(frame: &Frame, sorted: bool) -> String {
         Frame::Simple(text) => text.clone(),
         Frame::Error(text) => format!("! {text}"),
         Frame::Int(number) => format!("(integer) {number}"),
-        Frame::Bulk(bytes) => steady(&quoted(bytes)),
+        Frame::Bulk(bytes) => quoted(bytes),
         Frame::Null => "(nil)".to_string(),
         Frame::Array(items) => format!("[{}]", list(items)),
         Frame::Push(items) => format!("push [{}]", list(items)),
@@ -207,17 +207,26 @@ fn shown(frame: &Frame, sorted: bool) -> String {
     }
 }
 
-/// The lines of clients, without what every new field of a client changes.
-fn steady(text: &str) -> String {
-    const SIZE: &str = "tot-mem=";
-    let mut parts = text.split(SIZE);
-    let first = parts.next().unwrap_or_default().to_string();
-    parts.fold(first, |text, part| text + SIZE + "*" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+/// What every new field of a client or a feed changes: the sizes of both.
+fn steady(mut text: String) -> String {
+    const SIZES: [&str; 4] = [
+        "tot-mem=",
+        "\"replication.backlog\", (integer) ",
+        "\"clients.normal\", (integer) ",
+        "\"overhead.total\", (integer) ",
+    ];
+    for size in SIZES {
+        let mut parts = text.split(size);
+        let first = parts.next().unwrap_or_default().to_string();
+        text =
+            parts.fold(first, |text, part| text + size + "*" + part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    text
 }
 
 fn expected_line(connection: usize, frame: &Frame, sorted: bool) -> String {
     let number = if connection == 1 { String::new() } else { connection.to_string() };
-    format!("{number}< {}", shown(frame, sorted))
+    format!("{number}< {}", steady(shown(frame, sorted)))
 }
 
 /// The script with the lines that the node gives in process.
