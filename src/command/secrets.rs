@@ -17,7 +17,7 @@ pub fn shown<'a>(spec: &Spec, args: &Args<'a>) -> Vec<&'a [u8]> {
     let is = |index: usize, option: &str| args.at(index).eq_ignore_ascii_case(option.as_bytes());
     match (spec.parent, spec.name) {
         (None, "auth") => hide(1, usize::MAX),
-        (Some("acl"), "setuser") => hide(2, usize::MAX),
+        (Some("acl"), "setuser" | "getuser" | "deluser") => hide(2, usize::MAX),
         (Some("config"), "set") => {
             for name in (2..args.len()).step_by(2).filter(|&name| Config::is_secret(args.at(name))) {
                 hide(name + 1, 1);
