@@ -234,7 +234,7 @@ fn another_port_is_listened_on_or_the_old_one() {
     assert_eq!(moved.ask("PING"), Frame::Simple("PONG".into()));
     assert!(Client::connect(node.port).is_err(), "the old port is closed");
     let [_, _, inside] = ["MULTI", "CONFIG SET port 0", "EXEC"].map(|line| client.ask(line));
-    let refusal = "ERR CONFIG SET of port and bind is not allowed inside a transaction";
+    let refusal = "ERR CONFIG SET of port, bind, maxclients and TLS is not allowed inside a transaction";
     assert!(matches!(inside, Frame::Array(replies) if replies[0].error() == Some(refusal)));
 }
 
