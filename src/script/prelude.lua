@@ -193,6 +193,7 @@ function redis.replicate_commands()
   return true
 end
 globals.redis = protect(redis)
+globals.server = globals.redis -- as Valkey names it
 
 setmetatable(globals, strict)
 local of_G = { __index = globals, __newindex = refuse, __metatable = sealed }
@@ -204,7 +205,8 @@ local registering = copy(redis, {
   'log', 'LOG_DEBUG', 'LOG_VERBOSE', 'LOG_NOTICE', 'LOG_WARNING', 'REDIS_VERSION', 'REDIS_VERSION_NUM',
 })
 registering.register_function = api.register_function
-local while_loading = setmetatable({ redis = protect(setmetatable(registering, strict)) }, strict)
+local library = protect(setmetatable(registering, strict))
+local while_loading = setmetatable({ redis = library, server = library }, strict)
 
 local function loading(on)
   of_G.__index = on and while_loading or globals

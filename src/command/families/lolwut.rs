@@ -26,7 +26,7 @@ fn lolwut(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let columns = columns as usize;
     let mut cells: Vec<bool> = match (luck >> 8) % 2 {
         0 => (0..columns).map(|column| column == columns / 2).collect(),
-        _ => (0..columns).map(|_| cx.server.dice.roll() % 4 == 0).collect(),
+        _ => (0..columns).map(|_| cx.server.dice.roll().is_multiple_of(4)).collect(),
     };
     let mut drawing = String::new();
     for _ in 0..rows {

@@ -73,7 +73,7 @@ fn stats(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     use Figure::{Bytes, Difference, Share};
     let server = &*cx.server;
     let view = server.memory;
-    let keys: u64 = server.keyspace.dbs().map(|db| db.len() as u64).sum();
+    let keys: u64 = server.keyspace.dbs().map(|db| db.len()).sum();
     let data = view.used.saturating_sub(view.startup);
     let difference = |a: u64, b: u64| Difference(a as i64 - b as i64);
     let percent = |part: u64, whole: u64| Share(100.0 * ratio(part, whole));
