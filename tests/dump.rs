@@ -174,3 +174,60 @@ fn a_stop_leaves_a_dump_where_there_are_save_points() {
         assert!(node.ask("GET a").text().is_some());
     }
 }
+
+/// The answer of MIGRATE from one to the other: `what` stands behind the port.
+fn migrate(from: &Server, to: &Server, what: &str) -> Frame {
+    let words = format!("MIGRATE 127.0.0.1 {} {what}", to.port);
+    let words: Vec<&str> = words.split(' ').map(|word| if word == "\"\"" { "" } else { word }).collect();
+    from.cmd(&words)
+}
+
+#[test]
+fn migrate_carries_keys_over_and_replicas_see_them_go() {
+    let node = Server::node(&[]);
+    let replica = Server::node(&[]);
+    replica.follow(&node);
+    replica.wait_in_step(&node);
+    for other in [Server::node(&[]), Server::redis(&[])] {
+        fill(&node);
+        node.ask("PEXPIREAT zset 4102444800000");
+        let errs = |reply: Frame, with: &str| {
+            assert!(matches!(&reply, Frame::Error(text) if text.contains(with)), "{reply:?}");
+        };
+        assert!(migrate(&node, &other, "zset 9 5000 COPY").is_ok());
+        assert_eq!(node.ask("EXISTS zset"), Frame::Int(1));
+        errs(migrate(&node, &other, "zset 9 5000"), "Target instance replied with error: BUSYKEY");
+        assert!(migrate(&node, &other, "zset 9 5000 REPLACE").is_ok());
+        assert_eq!(node.ask("EXISTS zset"), Frame::Int(0));
+        assert!(migrate(&node, &other, "\"\" 9 5000 KEYS list set nope hash hll key:7").is_ok());
+        assert_eq!(node.ask("EXISTS list set hash hll key:7"), Frame::Int(0));
+        errs(migrate(&node, &other, "geo 99 5000"), "Target instance replied with error: ERR DB index");
+        errs(migrate(&node, &other, "geo 0 5000 AUTH wrong"), "Target instance replied with error");
+        assert_eq!(node.ask("EXISTS geo"), Frame::Int(1));
+        let mut client = other.client();
+        client.ask("SELECT 9");
+        assert_eq!(client.ask("DBSIZE"), Frame::Int(6));
+        assert_eq!(client.ask("PEXPIRETIME zset"), client.ask("PEXPIRETIME key:7"));
+        assert_eq!(client.ask("ZCARD zset"), Frame::Int(300));
+        replica.wait_in_step(&node);
+        assert_eq!(replica.digest(), node.digest());
+        node.ok("FLUSHALL");
+    }
+}
+
+#[test]
+fn migrate_to_nobody_keeps_the_key_and_serves_others() {
+    let node = Server::node(&[]);
+    node.ok("SET a b");
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = deaf.local_addr().expect("its address").port();
+    let mut client = node.client();
+    client.send(&["MIGRATE", "127.0.0.1", &port.to_string(), "a", "0", "1000"]).expect("sent");
+    assert!(node.ask("GET a").text().is_some(), "others are served");
+    let reply = client.receive().expect("a reply");
+    assert_eq!(reply, Frame::Error("IOERR error or timeout reading to target instance".into()));
+    drop(deaf);
+    let reply = node.cmd(&["MIGRATE", "127.0.0.1", &port.to_string(), "a", "0", "1000"]);
+    assert_eq!(reply, Frame::Error("IOERR error or timeout connecting to the client".into()));
+    assert!(node.ask("GET a").text().is_some());
+}

@@ -26,6 +26,8 @@ pub enum Ask {
     /// `port` or `bind` have new values: other sockets are to be listened on, or the values undone. The client is blocked
     /// until that is known.
     Listen { slot: Slot, change: Change },
+    /// MIGRATE: send values to another server; the client is blocked until that is over.
+    Migrate(Box<Migration>),
     /// DEBUG SLEEP: stop the loop.
     Sleep(Millis),
     /// DEBUG RELOAD / LOADAOF: a checkpoint, then the keyspace anew from disk.
@@ -49,4 +51,30 @@ pub enum Save {
     Default,
     Yes,
     No,
+}
+
+/// Keys on their way to another server.
+#[derive(Debug)]
+pub struct Migration {
+    pub slot: Slot,
+    /// The database that they are in here.
+    pub db: u32,
+    pub host: String,
+    pub port: u16,
+    /// For each step.
+    pub timeout: Millis,
+    /// What is sent: some greetings, and a RESTORE for each key.
+    pub request: Vec<u8>,
+    pub greetings: usize,
+    /// They stay here as well.
+    pub copy: bool,
+    pub moved: Vec<Moved>,
+}
+
+/// One of them, as it was when it was sent.
+#[derive(Debug)]
+pub struct Moved {
+    pub key: Vec<u8>,
+    pub deadline: Option<Millis>,
+    pub payload: Vec<u8>,
 }

@@ -127,7 +127,8 @@ pub enum Blocked {
         deadline: Option<Millis>,
         request: OwnedArgs,
     },
-    /// Until a checkpoint is on disk (SAVE), or sockets are listened on (CONFIG SET port).
+    /// Until the runtime is done: a dump is on disk (SAVE), sockets are listened on (CONFIG SET port), keys are with
+    /// another server (MIGRATE).
     Checkpoint,
     /// Until the node has stopped, or refused to (SHUTDOWN).
     Shutdown,

@@ -69,7 +69,7 @@ mod waste;
 
 pub use acl::{Context, Denied, Reason};
 pub use args::{Args, OwnedArgs};
-pub use ask::{Ask, Save};
+pub use ask::{Ask, Migration, Moved, Save};
 pub use awaited::{Awaited, Wait};
 pub use client::{Blocked, Client, Closing, Kind, Multi, Replies, Slot, Watched};
 pub use client_line::client_line;

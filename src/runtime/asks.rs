@@ -34,6 +34,7 @@ fn one(world: &Rc<World>, ask: Ask) {
         Ask::BecameReplica(slot) => links::became_replica(world, slot),
         Ask::Configured(names) => configured(world, &names),
         Ask::Listen { slot, change } => drop(tokio::task::spawn_local(listen(world.clone(), slot, change))),
+        Ask::Migrate(migration) => super::migrate::begin(world, migration),
         Ask::Sleep(span) => {
             #[expect(clippy::disallowed_methods, reason = "DEBUG SLEEP is to stop the loop")]
             std::thread::sleep(Duration::from_millis(span.0.max(0) as u64));

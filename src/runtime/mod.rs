@@ -32,6 +32,7 @@ pub mod launch;
 pub mod links;
 pub mod listener;
 pub mod logging;
+mod migrate;
 pub mod process;
 pub mod rdb_file;
 pub mod recovery;

@@ -28,6 +28,7 @@ mod list;
 mod list_blocking;
 mod lolwut;
 mod memory;
+mod migrate;
 mod object;
 mod persistence;
 mod pubsub;
@@ -81,6 +82,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     keys::ROWS,
     sort::ROWS,
     dump::ROWS,
+    migrate::ROWS,
     object::ROWS,
     memory::ROWS,
     lolwut::ROWS,
