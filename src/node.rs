@@ -91,6 +91,7 @@ async fn serve(config: Config, names: Names, acl: Acl, ways: Ways) -> Result<i32
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });
     let world = World::new(server, disk, bells, tls);
+    world.server.borrow_mut().scripting.bystanders = Some(Rc::new(runtime::Hearing::new(&world)));
     tokio::task::spawn_local(turn::turns(world.clone()));
     tokio::task::spawn_local(cron::beats(world.clone()));
     tokio::task::spawn_local(cron::serve_disk(world.clone()));

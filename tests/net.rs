@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "net/busy.rs"]
+mod busy;
 #[path = "net/stop.rs"]
 mod stop;
 #[path = "net/tls.rs"]

@@ -17,6 +17,8 @@ pub struct Feed {
     /// The commands of the unit that is being executed, and how many they are.
     unit: Vec<u8>,
     commands: usize,
+    /// The database that the stream had selected before the unit.
+    entered: Option<u32>,
     pending: Vec<u8>,
     /// Changes of history, each at its place in `pending`.
     changes: Vec<Change>,
@@ -52,6 +54,7 @@ impl Feed {
         words: impl ExactSizeIterator<Item = &'w [u8]>,
     ) {
         self.own(stream, fresh);
+        self.enter(stream);
         if stream.selected() != Some(db) {
             let mut digits = itoa::Buffer::new();
             encode(&mut self.unit, [&b"SELECT"[..], digits.format(db).as_bytes()].into_iter());
@@ -68,8 +71,15 @@ impl Feed {
         if stream.must_own() {
             return;
         }
+        self.enter(stream);
         encode(&mut self.unit, words);
         self.commands += 1;
+    }
+
+    fn enter(&mut self, stream: &Stream) {
+        if self.commands == 0 {
+            self.entered = stream.selected();
+        }
     }
 
     /// A master that came back takes its own id with its first own byte, and says so in the log before it.
@@ -128,8 +138,9 @@ impl Feed {
         !self.pending.is_empty() || !self.changes.is_empty()
     }
 
-    /// What waits for the log; `db` is what the stream has selected at its end.
+    /// What waits for the log; `db` is what the stream has selected at its end. A unit that is open stays out of it.
     pub fn pieces(&self, db: Option<u32>) -> impl Iterator<Item = Piece<'_>> {
+        let db = if self.commands == 0 { db } else { self.entered };
         let mut from = 0;
         let changes = self.changes.iter().flat_map(move |change| {
             let bytes = &self.pending[from..change.at];

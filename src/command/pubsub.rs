@@ -110,6 +110,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(slot) else { return };
         let mut writer = Writer::new(&mut client.out, client.proto);
         write(&mut writer);
+        self.scripting.tells(slot);
         self.touch(slot);
     }
 

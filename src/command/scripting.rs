@@ -12,7 +12,7 @@ use crate::rdb;
 use crate::resp::{Proto, Request, Writer};
 use crate::script::{self, Ended, Flags, Host, Libraries, Library, Loaded, Place, Verdict, Vm};
 use ahash::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// How long a library may take to be loaded, microseconds.
@@ -65,6 +65,8 @@ pub struct Running {
     /// It has called a command that writes.
     wrote: bool,
     killed: bool,
+    /// The clients that it has said something to, by what it has published or changed.
+    told: HashSet<Slot, RandomState>,
     /// It has run for longer than `busy-reply-threshold`: the request, for FUNCTION STATS.
     busy: Option<OwnedArgs>,
 }
@@ -84,6 +86,14 @@ impl Scripting {
     #[inline]
     pub fn runs(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Something unasked is written for a client.
+    #[inline]
+    pub(super) fn tells(&mut self, slot: Slot) {
+        if let Some(running) = &mut self.running {
+            running.told.insert(slot);
+        }
     }
 
     /// The refusal of other commands while a script takes too long.
@@ -226,6 +236,13 @@ impl Called {
 }
 
 impl Server {
+    /// Whether nothing may stand in a client's buffer that comes from the unit of the script that runs.
+    pub fn is_untold(&self, slot: Slot) -> bool {
+        let told = self.scripting.running.as_ref().is_some_and(|running| running.told.contains(&slot));
+        // What EXEC has done before the script is of the same unit.
+        !told && (!self.in_exec || self.clients[slot].out.is_empty())
+    }
+
     /// The flags that a script has declared, if this request runs one: the gate goes by them. A script that is broken is
     /// refused later.
     pub(super) fn declared_flags(&self, spec: &Spec, args: &Args<'_>) -> Option<Flags> {
@@ -380,6 +397,7 @@ impl Cx<'_> {
             allow_oom: flags.is_some_and(|flags| flags.has(Flags::ALLOW_OOM)),
             wrote: false,
             killed: false,
+            told: HashSet::default(),
             busy: None,
         };
         let scripting = &mut self.server.scripting;

@@ -90,6 +90,16 @@ impl Connection {
         }
     }
 
+    /// Reads what is there, for a loop that is held up; nothing at the end, which is for the task to see.
+    pub fn read_now(&self, buffer: &mut [u8]) -> usize {
+        self.stream.borrow().read_now(buffer).unwrap_or(0)
+    }
+
+    /// Gives bytes to the system, for a loop that is held up; how many it took.
+    pub fn write_now(&self, bytes: &[u8]) -> usize {
+        self.stream.borrow().write_now(bytes).unwrap_or(0)
+    }
+
     /// Reads, executes and sends until the connection is over.
     pub async fn serve(self: Rc<Self>, world: Rc<World>) {
         poll_fn(|cx| self.poll(cx, &world)).await;

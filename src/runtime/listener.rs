@@ -2,6 +2,7 @@
 
 use super::socket::Socket;
 use super::world::World;
+use crate::command::Server;
 use crate::command::acl::DEFAULT;
 use crate::config::Settings;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Socket2, TcpKeepalive, Type};
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+use tokio::task::JoinHandle;
 
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password \
 is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
@@ -23,6 +25,9 @@ configuration file, and setting the protected mode option to 'no', and then rest
 the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication \
 password for the default user. NOTE: You only need to do one of the above things in order for the server to start \
 accepting connections from the outside.\r\n";
+
+/// Connections that a door lets in at a time while the loop is held up.
+const ADMITTED_MAX: usize = 1000;
 
 /// TLS handshakes that may be under way at a time.
 const HANDSHAKES_MAX: usize = 1000;
@@ -149,7 +154,11 @@ pub fn open_unix(world: &Rc<World>, door: &UnixDoor) -> Result<(), String> {
     tokio::task::spawn_local(async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => enter(&world, Socket::Unix(stream), name.clone(), name.clone(), true),
+                Ok((stream, _)) => {
+                    let mut server = world.server.borrow_mut();
+                    world.tick(&mut server);
+                    enter(&world, &mut server, Socket::Unix(stream), [name.clone(), name.clone()], true);
+                }
                 Err(error) => not_accepted(&error).await,
             }
         }
@@ -161,11 +170,33 @@ pub fn open_unix(world: &Rc<World>, door: &UnixDoor) -> Result<(), String> {
 pub fn open(world: &Rc<World>, doors: Doors) -> Result<(), String> {
     let plain = doors.tcp.into_iter().map(|listener| (listener, false));
     for (listener, secure) in plain.chain(doors.tls.into_iter().map(|listener| (listener, true))) {
-        let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-        let door = tokio::task::spawn_local(accept(world.clone(), listener, secure));
-        world.doors.borrow_mut().push(door);
+        let listener = Rc::new(TcpListener::from_std(listener).map_err(|error| error.to_string())?);
+        let task = tokio::task::spawn_local(accept(world.clone(), listener.clone(), secure));
+        world.doors.borrow_mut().push(Door { task, listener, secure });
     }
     Ok(())
+}
+
+/// A socket that is listened on, and the task that accepts who comes.
+pub struct Door {
+    task: JoinHandle<()>,
+    listener: Rc<TcpListener>,
+    secure: bool,
+}
+
+/// Lets in who has come by plain TCP, for a loop that is held up.
+pub fn admit(world: &Rc<World>, server: &mut Server) {
+    for door in world.doors.borrow().iter().filter(|door| !door.secure) {
+        for _ in 0..ADMITTED_MAX {
+            let Ok((stream, _)) = SockRef::from(&*door.listener).accept() else { break };
+            let ready = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream.into()));
+            if let Ok(stream) = ready
+                && let Ok(peer) = stream.peer_addr()
+            {
+                enter_plain(world, server, stream, peer);
+            }
+        }
+    }
 }
 
 /// The sockets of `port` and of `tls-port`.
@@ -194,8 +225,8 @@ impl Doors {
 pub async fn reopen(world: &Rc<World>) -> Result<(), (&'static str, String)> {
     let doors = std::mem::take(&mut *world.doors.borrow_mut());
     for door in doors {
-        door.abort();
-        let _ = door.await; // its socket is closed then
+        door.task.abort();
+        let _ = door.task.await; // its socket is closed then, with the door
     }
     let listeners = {
         let mut server = world.server.borrow_mut();
@@ -207,19 +238,20 @@ pub async fn reopen(world: &Rc<World>) -> Result<(), (&'static str, String)> {
 }
 
 /// Accepts connections for as long as the node runs.
-async fn accept(world: Rc<World>, listener: TcpListener, secure: bool) {
+async fn accept(world: Rc<World>, listener: Rc<TcpListener>, secure: bool) {
     let hands = Rc::new(Cell::new(0));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                prepare(&stream, world.server.borrow().config.settings.tcp_keepalive);
-                let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
-                match secure {
-                    false => enter(&world, Socket::Tcp(stream), peer.to_string(), local, is_loopback(peer.ip())),
-                    true if hands.get() >= HANDSHAKES_MAX => {
-                        tracing::warn!("Too many TLS handshakes, {peer} is let go")
-                    }
-                    true => drop(tokio::task::spawn_local(shake(world.clone(), stream, peer, local, hands.clone()))),
+                let mut server = world.server.borrow_mut();
+                world.tick(&mut server);
+                if !secure {
+                    enter_plain(&world, &mut server, stream, peer);
+                } else if hands.get() >= HANDSHAKES_MAX {
+                    tracing::warn!("Too many TLS handshakes, {peer} is let go");
+                } else {
+                    prepare(&stream, server.config.settings.tcp_keepalive);
+                    tokio::task::spawn_local(shake(world.clone(), stream, peer, hands.clone()));
                 }
             }
             Err(error) => not_accepted(&error).await,
@@ -228,10 +260,15 @@ async fn accept(world: Rc<World>, listener: TcpListener, secure: bool) {
 }
 
 /// One who came by the TLS port.
-async fn shake(world: Rc<World>, stream: TcpStream, peer: SocketAddr, local: String, hands: Rc<Cell<usize>>) {
+async fn shake(world: Rc<World>, stream: TcpStream, peer: SocketAddr, hands: Rc<Cell<usize>>) {
     hands.set(hands.get() + 1);
+    let local = local_name(&stream);
     match world.tls.accept(stream).await {
-        Ok(socket) => enter(&world, socket, peer.to_string(), local, is_loopback(peer.ip())),
+        Ok(socket) => {
+            let mut server = world.server.borrow_mut();
+            world.tick(&mut server);
+            enter(&world, &mut server, socket, [peer.to_string(), local], is_loopback(peer.ip()));
+        }
         Err(why) => tracing::warn!("Error accepting a client connection: {why} (addr={peer} laddr={local})"),
     }
     hands.set(hands.get() - 1);
@@ -242,28 +279,35 @@ async fn not_accepted(error: &std::io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// One more client, unless it is refused; `near` is one of this machine.
-fn enter(world: &Rc<World>, stream: Socket, addr: String, laddr: String, near: bool) {
-    let refusal = {
-        let mut server = world.server.borrow_mut();
-        let settings = &server.config.settings;
-        let open = !settings.protected_mode || !server.acl.user(DEFAULT).takes_any_password() || near;
-        let full = server.clients.len() as i64 >= settings.maxclients;
-        // As in Redis: the limit is looked at first.
-        let refusal = match (full, open) {
-            (true, _) => Some("-ERR max number of clients reached\r\n"),
-            (false, false) => Some(PROTECTED),
-            (false, true) => None,
-        };
-        server.stats.connections_rejected += u64::from(refusal.is_some());
-        refusal
+/// One who came by plain TCP.
+fn enter_plain(world: &Rc<World>, server: &mut Server, stream: TcpStream, peer: SocketAddr) {
+    prepare(&stream, server.config.settings.tcp_keepalive);
+    let names = [peer.to_string(), local_name(&stream)];
+    enter(world, server, Socket::Tcp(stream), names, is_loopback(peer.ip()));
+}
+
+fn local_name(stream: &TcpStream) -> String {
+    stream.local_addr().map(|address| address.to_string()).unwrap_or_default()
+}
+
+/// One more client, its address and ours, unless it is refused; `near` is one of this machine.
+fn enter(world: &Rc<World>, server: &mut Server, stream: Socket, [addr, laddr]: [String; 2], near: bool) {
+    let settings = &server.config.settings;
+    let open = !settings.protected_mode || !server.acl.user(DEFAULT).takes_any_password() || near;
+    let full = server.clients.len() as i64 >= settings.maxclients;
+    // As in Redis: the limit is looked at first.
+    let refusal = match (full, open) {
+        (true, _) => Some("-ERR max number of clients reached\r\n"),
+        (false, false) => Some(PROTECTED),
+        (false, true) => None,
     };
+    server.stats.connections_rejected += u64::from(refusal.is_some());
     if let Some(text) = refusal {
         let mut stream = stream;
         let _ = stream.try_write(text.as_bytes()); // a fresh socket has room
         return;
     }
-    let connection = world.adopt(stream, addr, laddr);
+    let connection = world.adopt(server, stream, addr, laddr);
     tokio::task::spawn_local(connection.serve(world.clone()));
 }
 

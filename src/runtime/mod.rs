@@ -14,14 +14,15 @@
 //! 2. Only [`clock`] reads the clocks and only this folder draws random numbers.
 //! 3. The loop waits for no disk: appends go into the page cache, fsync and checkpoints have threads.
 //!
-//! Files in reading order: [`clock`], [`logging`], `world`, `socket`, `tls`, `connection`, `turn`, `asks`, `cron`, `disk`,
-//! `recovery`, `links/`, `listener`, [`allocator`] (which counts), `freeing`, `gauges` (the figures of INFO), `launch` (both
+//! Files in reading order: [`clock`], [`logging`], `world`, `socket`, `tls`, `connection`, `turn`, `asks`, `bystanders`,
+//! `cron`, `disk`, `recovery`, `links/`, `listener`, [`allocator`] (which counts), `freeing`, `gauges` (the figures of INFO), `launch` (both
 //! roles' start), `stop`, `process` (title, pid file, signals).
 //!
 //! Tests: the process tests in `tests/`.
 
 pub mod allocator;
 mod asks;
+mod bystanders;
 pub mod clock;
 mod connection;
 pub mod cron;
@@ -44,6 +45,7 @@ pub mod turn;
 mod world;
 
 pub use asks::verbosity;
+pub use bystanders::Hearing;
 pub use stop::Request as StopRequest;
 pub use world::{Bells, World};
 

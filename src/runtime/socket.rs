@@ -3,8 +3,9 @@
 //! An enum and not a trait object, so that a plain TCP connection costs one branch and no call through a pointer. Two
 //! ways to use one: without waiting, as the turn does (`try_write`), and as any stream of tokio's.
 
+use socket2::SockRef;
 use std::cell::RefCell;
-use std::io::{ErrorKind, Result};
+use std::io::{ErrorKind, Read, Result};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -101,6 +102,31 @@ impl Socket {
         match self.try_flush() {
             Err(why) if why.kind() != ErrorKind::WouldBlock => Err(why),
             _ => Ok(whole), // what TLS keeps goes out with the next words
+        }
+    }
+
+    /// Reads from the system itself, whatever it is that the task of the socket waits for. For a loop that is held up, and
+    /// hears from nobody what is ready.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing is there, and always with TLS; or the system's.
+    pub fn read_now(&self, buffer: &mut [u8]) -> Result<usize> {
+        (&*self.plain()?).read(buffer)
+    }
+
+    /// The same for writing; how much the system took.
+    ///
+    /// # Errors
+    /// As [`Socket::read_now`].
+    pub fn write_now(&self, bytes: &[u8]) -> Result<usize> {
+        self.plain()?.send(bytes)
+    }
+
+    fn plain(&self) -> Result<SockRef<'_>> {
+        match self {
+            Socket::Tcp(stream) => Ok(stream.into()),
+            Socket::Unix(stream) => Ok(stream.into()),
+            Socket::Tls(_) => Err(ErrorKind::WouldBlock.into()),
         }
     }
 

@@ -7,6 +7,7 @@ use super::connection::{Connection, Sent};
 use super::disk::Disk;
 use super::freeing::Freeing;
 use super::links::Links;
+use super::listener::Door;
 use super::socket::Socket;
 use super::tls::Tls;
 use crate::base::limits::{READ_BUFFER_BYTES, READ_SHARE_BYTES, READ_SHARE_BYTES_MIN, READ_SHARE_US};
@@ -16,7 +17,6 @@ use crate::session;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
 /// An output buffer that has been larger than this is given back when it is empty, in bytes.
 const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
@@ -45,8 +45,8 @@ pub struct World {
     connections: RefCell<Vec<Option<Rc<Connection>>>>,
     /// What TLS connections are made with.
     pub tls: Tls,
-    /// The tasks that accept connections.
-    pub doors: RefCell<Vec<JoinHandle<()>>>,
+    /// Where connections are accepted.
+    pub doors: RefCell<Vec<Door>>,
 }
 
 /// What the store's threads ring: one bell wakes one task, so each that waits has its own.
@@ -108,9 +108,7 @@ impl World {
     // ------------------------------------------------------------------ connections
 
     /// Takes a new connection in; its task is to be started by the caller.
-    pub fn adopt(&self, stream: Socket, addr: String, laddr: String) -> Rc<Connection> {
-        let mut server = self.server.borrow_mut();
-        self.tick(&mut server);
+    pub fn adopt(&self, server: &mut Server, stream: Socket, addr: String, laddr: String) -> Rc<Connection> {
         let fd = stream.fd();
         let slot = server.connect(Kind::Normal, addr, laddr, fd);
         server.clients[slot].unix_socket = matches!(stream, Socket::Unix(_));
@@ -127,6 +125,11 @@ impl World {
     /// The connection of a client, if it has one.
     pub fn connection(&self, slot: Slot) -> Option<Rc<Connection>> {
         self.connections.borrow().get(slot).cloned().flatten()
+    }
+
+    /// All that there are.
+    pub fn all_connections(&self) -> Vec<Rc<Connection>> {
+        self.connections.borrow().iter().flatten().cloned().collect()
     }
 
     /// The connection is over: nothing names it any more.

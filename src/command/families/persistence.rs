@@ -99,7 +99,12 @@ fn shutdown(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply().ok();
         return Ok(());
     }
-    if !now && !cx.may_block() {
+    if let Some(busy) = cx.server.scripting.busy() {
+        // Who asks is not the script, which may not call this: nothing can be saved in its midst.
+        if save != Save::No {
+            return Err(busy);
+        }
+    } else if !now && !cx.may_block() {
         return Err(Refusal::err("SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"));
     }
     cx.block(Blocked::Shutdown);

@@ -50,7 +50,8 @@ impl Disk {
         appended
     }
 
-    fn append_pending(&mut self, server: &mut Server) -> Appended {
+    /// The same in the middle of a unit, which stays out of it: no checkpoint begins.
+    pub fn append_pending(&mut self, server: &mut Server) -> Appended {
         let Some(log) = self.store.log_mut() else {
             server.feed.logged_all();
             self.release(server);

@@ -1,0 +1,129 @@
+//! What others are told while a script takes too long.
+//!
+//! The script holds the loop, so the loop's sockets are looked at from inside it, without waiting and without the tasks
+//! that own them: who has sent something is answered, mostly with BUSY, and who knocks at a plain TCP port is let in. Tasks
+//! find what is left when the script has ended. Clients over TLS, new ones over the Unix socket, and replicas wait for that.
+//!
+//! Nothing of the script leaves (N1). What a command may say while a script runs shows none of its effects, and a client
+//! to which the script has said something is not heard any more: that goes out with the script's turn, and what the client
+//! asks comes behind it. What was executed before the script is appended first; the script's own effects are not among
+//! it, they are a unit that is still open.
+
+use super::connection::Connection;
+use super::disk::Appended;
+use super::world::World;
+use super::{clock, listener};
+use crate::base::limits::READ_SHARE_BYTES;
+use crate::command::scripting::Bystanders;
+use crate::command::{Ask, Client, Kind, Save, Server, Slot};
+use crate::config::AppendFsync;
+use crate::resp;
+use crate::session;
+use std::cell::Cell;
+use std::rc::{Rc, Weak};
+
+/// The script goes on for so long, microseconds, before others are heard again...
+const PAUSE_US: u64 = 10_000;
+/// ... and for so many times what it took to hear them.
+const PAUSE_TIMES: u64 = 4;
+
+/// The way from a running script back to the sockets.
+pub struct Hearing {
+    world: Weak<World>,
+    /// When others are heard again.
+    due_us: Cell<u64>,
+}
+
+impl Hearing {
+    pub fn new(world: &Rc<World>) -> Self {
+        Hearing { world: Rc::downgrade(world), due_us: Cell::new(0) }
+    }
+}
+
+impl Bystanders for Hearing {
+    fn hear(&self, server: &mut Server, running: Slot) {
+        let began = clock::micros();
+        let Some(world) = self.world.upgrade().filter(|_| began >= self.due_us.get()) else { return };
+        if in_log(&world, server) {
+            listener::admit(&world, server);
+            hear_all(&world, server, running);
+        }
+        let now = clock::micros();
+        self.due_us.set(now + PAUSE_US.max(PAUSE_TIMES * now.saturating_sub(began)));
+    }
+}
+
+fn hear_all(world: &World, server: &mut Server, running: Slot) {
+    let mut buffer = vec![0; READ_SHARE_BYTES];
+    let mut args = resp::Args::default();
+    for connection in world.all_connections() {
+        let slot = connection.slot;
+        let is_heard = |client: &Client| client.kind == Kind::Normal && client.closing.is_none();
+        if slot == running || !server.clients.get(slot).is_some_and(is_heard) || !server.is_untold(slot) {
+            continue;
+        }
+        let read = connection.read_now(&mut buffer);
+        if read > 0 {
+            server.stats.net_in += read as u64;
+            server.stats.reads += 1;
+            server.last_tick = clock::micros(); // only this: for all that is executed the script's time stands still
+            session::input(server, slot, &buffer[..read], &mut args);
+            if server.asks.iter().any(|ask| matches!(ask, Ask::Shutdown { save: Save::No, .. })) {
+                end(world, server);
+            }
+        }
+        tell(&connection, server);
+    }
+}
+
+/// Whether all that was executed before the script is in the log, and on the disk where that is asked for.
+fn in_log(world: &World, server: &mut Server) -> bool {
+    let Ok(mut disk) = world.disk.try_borrow_mut() else { return false };
+    if disk.append_pending(server) != Appended::All {
+        return false;
+    }
+    let always = server.config.settings.appendfsync == AppendFsync::Always;
+    match disk.store.log().filter(|log| always && log.synced() < server.stream.end()) {
+        Some(log) => {
+            log.sync_request();
+            log.sync_wait().is_ok()
+        }
+        None => true,
+    }
+}
+
+/// What the socket does not take now goes out behind the script.
+fn tell(connection: &Connection, server: &mut Server) {
+    let Some(client) = server.clients.get_mut(connection.slot) else { return };
+    if client.out.is_empty() {
+        return;
+    }
+    let sent = connection.write_now(&client.out);
+    client.out.drain(..sent);
+    client.cleared = client.cleared.saturating_sub(sent);
+    client.bytes_out += sent as u64;
+    server.stats.net_out += sent as u64;
+    server.stats.writes += 1;
+}
+
+/// SHUTDOWN NOSAVE ends a script that nothing else can end: its effects are in no log, so a restart finds what was there
+/// before it.
+fn end(world: &World, server: &mut Server) -> ! {
+    tracing::warn!("User requested shutdown while a script runs: its effects are given up.");
+    if let Ok(disk) = world.disk.try_borrow()
+        && let Some(log) = disk.store.log()
+    {
+        log.sync_request();
+        if let Err(why) = log.sync_wait() {
+            tracing::warn!("The log could not be synced: {why}");
+        }
+    }
+    let settings = &server.config.settings;
+    for path in [&settings.pidfile, &settings.unixsocket] {
+        if !path.is_empty() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    tracing::warn!("Redis is now ready to exit, bye bye...");
+    std::process::exit(0);
+}
