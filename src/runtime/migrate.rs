@@ -22,7 +22,7 @@ pub fn begin(world: &Rc<World>, migration: Box<Migration>) {
             world.tick(&mut server);
             let removed = server.migrated(&migration, &taken);
             result = result.and(removed);
-            server.answer_saved(migration.slot, result.as_ref().map(|()| ()).map_err(String::as_str));
+            server.answer_saved(migration.slot, result.as_ref().copied().map_err(String::as_str));
         }
         world.resume(migration.slot);
         world.turn.notify_one();
