@@ -1,7 +1,7 @@
 //! One machine of Lua: its globals, how a script or a function is compiled and run in it.
 //!
 //! There are two, one for scripts and one for functions, made when they are first needed. Each is driven from one place at a
-//! time; what a running script asks for goes to the [`Host`](super::Host) that it was lent.
+//! time; what a running script asks for goes to the [`Host`] that it was lent.
 
 use super::from_reply::error_table;
 use super::host::{self, Host, Verdict};

@@ -70,7 +70,7 @@ fn too_many(args: &Args<'_>) -> Refusal {
     Refusal::err(format!("unknown subcommand or wrong number of arguments for '{sub}'. Try FUNCTION HELP."))
 }
 
-/// FUNCTION LOAD [REPLACE] code
+/// `FUNCTION LOAD [REPLACE] code`
 fn load(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let mut replace = false;
     while args.left() > 1 {
@@ -113,7 +113,7 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// FUNCTION LIST [LIBRARYNAME pattern] [WITHCODE]
+/// `FUNCTION LIST [LIBRARYNAME pattern] [WITHCODE]`
 fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let (mut pattern, mut with_code) = (None, false);
     while args.left() > 0 {

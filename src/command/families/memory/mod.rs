@@ -1,4 +1,4 @@
-//! MEMORY: what keys cost, and where the node's memory goes. What is told for people is written in [`doctor`].
+//! MEMORY: what keys cost, and where the node's memory goes. What is told for people is written in [`mod@doctor`].
 
 mod doctor;
 
