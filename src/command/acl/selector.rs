@@ -206,7 +206,7 @@ impl Selector {
                 false => self.allowed[number / 64] &= !bit,
             }
         }
-        self.all_commands &= allow;
+        self.all_commands = self.allowed == [u64::MAX; COMMANDS_MAX / 64];
     }
 
     /// Adds to the rules, and takes out those that it makes void: the same name's, and those of its subcommands.

@@ -155,6 +155,16 @@ fn files_are_read_whole_or_not_at_all() {
     assert!(errors.at_start().contains("users.acl:2: should") && errors.at_start().contains("expected: user <name>"));
 }
 
+// What was taken away and given back left a user who may everything, but was not known as such once it was read again.
+#[test]
+fn all_that_was_given_back_is_all() {
+    let mut user = User::new(b"u", false);
+    for rule in ["+@all", "-@dangerous", "+@dangerous"] {
+        user.set(rule.as_bytes()).expect("a rule");
+    }
+    assert_eq!(users_of("f", &user.line(), false).expect("a line of our own")[0], user);
+}
+
 fn rule() -> impl Strategy<Value = String> {
     let names: Vec<String> = table::with_subs().map(crate::command::Spec::full_name).collect();
     prop_oneof![
