@@ -185,6 +185,7 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
             let from = recovery.origin().offset;
             let mut server = new_server(config, found.keyspace, found.stream);
             recovery::load_functions(&recovery, &mut server)?;
+            recovery::load_local_deadlines(&recovery, &mut server)?;
             let slot = server.connect(Kind::Stream, String::new(), String::new(), -1);
             server.clients[slot].db = server.stream.selected().unwrap_or(0);
             let mut reader = StreamReader::new(slot, Origin::Log);

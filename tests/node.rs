@@ -369,20 +369,22 @@ struct Witness {
 }
 
 impl Witness {
-    /// Compares with what the node holds: everything acknowledged is there once, and at most the open one besides.
-    fn check(&mut self, node: &mut Client, me: usize) {
+    /// Compares with what the node holds: everything acknowledged is there once, and at most the open one besides. The
+    /// node may be killed meanwhile: then nothing is known yet.
+    fn check(&mut self, node: &mut Client, me: usize) -> std::io::Result<()> {
         let held = |reply: Frame| {
             let text = reply.text().map(|text| String::from_utf8_lossy(text).into_owned());
             text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
         };
-        let counted = held(node.ask(&format!("GET c:{me}")));
-        let text = node.ask(&format!("GET a:{me}")).text().map(<[u8]>::to_vec).unwrap_or_default();
+        let mut ask = |line: String| node.try_cmd(&line.split(' ').collect::<Vec<_>>());
+        let counted = held(ask(format!("GET c:{me}"))?);
+        let text = ask(format!("GET a:{me}"))?.text().map(<[u8]>::to_vec).unwrap_or_default();
         let text = String::from_utf8(text).expect("digits");
         let appended = text.split_terminator(';').count() as u64;
         let expected: String = (1..=appended).map(|n| format!("{n};")).collect();
         assert_eq!(text, expected, "client {me}: APPENDs are there once and in order");
-        let ranged = held(node.ask(&format!("GETRANGE r:{me} 100 119")));
-        let both = node.ask(&format!("MGET m:{me}:x m:{me}:y"));
+        let ranged = held(ask(format!("GETRANGE r:{me} 100 119"))?);
+        let both = ask(format!("MGET m:{me}:x m:{me}:y"))?;
         let both = both.items().expect("two values");
         assert_eq!(both[0], both[1], "client {me}: a transaction was split");
         let moved = held(both[0].clone());
@@ -396,6 +398,7 @@ impl Witness {
             self.acked[what] = found;
         }
         self.open = None;
+        Ok(())
     }
 
     /// One operation; `false` when the connection broke.
@@ -442,10 +445,15 @@ fn torture(seed: u64, kills: u64, directives: &[&str]) {
                 let mut client = Client::connect(port).ok()?;
                 matches!(client.try_cmd(&["PING"]), Ok(Frame::Simple(_))).then_some(client)
             });
-            witness.check(&mut client, me);
+            if witness.check(&mut client, me).is_err() {
+                continue; // killed again
+            }
             loop {
                 if stop.load(Ordering::Relaxed) {
-                    return witness.check(&mut client, me);
+                    match witness.check(&mut client, me) {
+                        Ok(()) => return,
+                        Err(_) => break, // by the last kill, unseen until now
+                    }
                 }
                 let n = dice.roll();
                 if n.is_multiple_of(16) {

@@ -554,7 +554,6 @@ const DIFFERS: &[(&str, &str)] = &[
     ("config|resetstat", "7.2 has other tips"),
     ("config|rewrite", "7.2 has other tips"),
     ("latency|reset", "7.2 has other tips"),
-    ("migrate", "KEYS is looked for from the front: its keys are the last words"),
     ("msetnx", "7.2 has other tips"),
     ("randomkey", "7.2 has other tips"),
     ("scan", "7.2 has other tips"),

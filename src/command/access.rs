@@ -213,7 +213,7 @@ impl Server {
         !self.is_replica() && !self.stream.must_own() && self.fault.is_none() && !self.is_paused()
     }
 
-    fn expire_now(&mut self, db: u32, key: Key<'_>) {
+    pub(super) fn expire_now(&mut self, db: u32, key: Key<'_>) {
         let Some(entry) = self.keyspace.db_mut(db as usize).remove(key) else { return };
         let lazy = self.config.settings.lazyfree_lazy_expire;
         self.free(entry, lazy);
@@ -226,11 +226,13 @@ impl Server {
     }
 
     /// Removes about `keys_max` keys whose deadline has passed, each through the stream; whether more may be due. A
-    /// replica removes none, nor does a node that is loading, paused, at fault, or a master that came back and has
+    /// replica removes only keys of its own; none does a node that is loading, paused, at fault, or a master that came back and has
     /// written nothing of its own yet.
     pub fn expire_due(&mut self, keys_max: usize) -> bool {
+        if self.is_replica() {
+            return self.active_expire && self.loading.is_none() && self.expire_local(keys_max);
+        }
         let idle = !self.active_expire
-            || self.is_replica()
             || self.loading.is_some()
             || self.fault.is_some()
             || self.stream.must_own()

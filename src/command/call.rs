@@ -63,9 +63,8 @@ impl Cx<'_> {
                 self.block(super::Blocked::Paused { request, number });
             }
             Ok(spec) if gate::queues(self, spec) => {
-                let queued = OwnedArgs::copy(args);
-                let multi = self.client().multi.as_mut().expect("queues() saw it");
-                multi.queue.push((spec, queued));
+                let (queued, flags) = (OwnedArgs::copy(args), gate::effective(self.server, spec, args));
+                self.client().multi.as_mut().expect("queues() saw it").push(spec, queued, flags);
                 self.reply().simple("QUEUED");
             }
             Ok(spec) => self.run(spec, args),
@@ -83,7 +82,7 @@ impl Cx<'_> {
         }
         if gate::queues(self, spec) {
             let queued = OwnedArgs::copy(args);
-            self.client().multi.as_mut().expect("queues() saw it").queue.push((spec, queued));
+            self.client().multi.as_mut().expect("queues() saw it").push(spec, queued, spec.flags);
             return Ok(());
         }
         self.spec = spec;

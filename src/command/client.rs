@@ -3,7 +3,7 @@
 use super::acl::{DEFAULT, UserId};
 use super::args::OwnedArgs;
 use super::pubsub::Sort;
-use super::spec::Spec;
+use super::spec::{Flags, Spec};
 use super::tracking::Tracking;
 use crate::base::{Millis, Offset};
 use crate::keyspace::Kind as ValueKind;
@@ -86,8 +86,20 @@ pub enum Kind {
 #[derive(Default)]
 pub struct Multi {
     pub queue: Vec<(&'static Spec, OwnedArgs)>,
+    /// The flags that any of the queued has, and those that any of them lacks: EXEC is held to both.
+    pub any: Flags,
+    pub lacking: Flags,
     /// A command was refused while queuing: EXEC aborts.
     pub broken: bool,
+}
+
+impl Multi {
+    /// Queues a request, which has these flags.
+    pub fn push(&mut self, spec: &'static Spec, request: OwnedArgs, flags: Flags) {
+        self.queue.push((spec, request));
+        self.any = self.any.or(flags);
+        self.lacking = self.lacking.or(Flags::ALL.without(flags));
+    }
 }
 
 /// A key under WATCH.

@@ -102,8 +102,15 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Feeds a command that belongs to no database (PUBLISH). While the disk is at fault it goes to this node's own
-    /// subscribers alone: the room that is left in the log is for effects.
+    /// Feeds a message (PUBLISH). While the disk is at fault it goes to this node's own subscribers alone: the room that
+    /// is left in the log is for effects.
+    pub fn feed_message(&mut self, words: &[&[u8]]) {
+        if self.server.fault.is_none() {
+            self.feed(words);
+        }
+    }
+
+    /// Feeds words without a database (DEBUG REPLICATE).
     pub fn feed_plain(&mut self, words: &[&[u8]]) {
         if self.feeds() && self.server.fault.is_none() {
             let Server { feed, stream, .. } = &mut *self.server;

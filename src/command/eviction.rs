@@ -10,7 +10,7 @@
 //! thread to free it, or for a checkpoint. Keys dropped for such memory would only add to it.
 
 use super::access::del_word;
-use super::spec::{DENYOOM, Spec};
+use super::spec::Spec;
 use super::{Ask, Class, Cx, Refusal, Server};
 use crate::config::MaxmemoryPolicy as Policy;
 use crate::keyspace::EntryRef;
@@ -95,13 +95,10 @@ impl Eviction {
 }
 
 /// The gate's question, where `maxmemory` is set: makes room, and refuses what would take more where there is none.
-pub(super) fn admit(cx: &mut Cx<'_>, spec: &'static Spec) -> Result<(), Refusal> {
-    let multi = cx.server.clients[cx.slot].multi.as_ref();
-    let grows = |spec: &Spec| spec.flags.has(DENYOOM);
-    let queued = multi.is_some_and(|multi| multi.queue.iter().any(|(spec, _)| grows(spec)));
-    let takes = grows(spec) || (spec.name == "exec" && queued);
+pub(super) fn admit(cx: &mut Cx<'_>, spec: &'static Spec, takes: bool) -> Result<(), Refusal> {
     // What is queued takes memory as well.
-    let queues = multi.is_some() && !matches!(spec.name, "exec" | "discard" | "quit" | "reset");
+    let queues =
+        cx.server.clients[cx.slot].multi.is_some() && !matches!(spec.name, "exec" | "discard" | "quit" | "reset");
     if cx.server.make_room(takes) == Room::None && (takes || queues) {
         return Err(Refusal::OutOfMemory);
     }

@@ -2,9 +2,9 @@
 //! replicas, role, subscription mode, stale link, loading. A handler may rely on all of it.
 
 use super::args::Args;
-use super::client::Kind;
+use super::client::{Client, Kind};
 use super::spec::{
-    ALLOW_BUSY, BLOCKING, DENYOOM, Flags, Group, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, NOSCRIPT, READONLY, STALE,
+    ALLOW_BUSY, DENYOOM, Flags, Group, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, NONE, NOSCRIPT, READONLY, STALE,
     Spec, WRITE,
 };
 use super::{Context, Cx, Loading, Refusal, Server, eviction};
@@ -18,7 +18,7 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     }
     let server = &*cx.server;
     let client = &server.clients[cx.slot];
-    let flags = effective(server, spec, args);
+    let Asked { flags, all, lacking } = asked(server, client, spec, args);
     if !client.authenticated && !flags.has(NO_AUTH) && server.needs_password() {
         return Err(Refusal::NoAuth);
     }
@@ -31,11 +31,11 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
         permitted.map_err(|denied| cx.server.refusal(cx.slot, spec, denied))?;
     }
     if cx.server.config.settings.maxmemory != 0 {
-        eviction::admit(cx, spec)?;
+        eviction::admit(cx, spec, all.has(DENYOOM))?;
     }
     let server = &*cx.server;
     let client = &server.clients[cx.slot];
-    let writes = flags.has(WRITE) || (spec.name == "exec" && queued(cx, |spec| spec.flags.has(WRITE)));
+    let writes = all.has(WRITE);
     let is_replica = server.is_replica();
     if (writes || spec.name == "ping")
         && let Some(fault) = &server.fault
@@ -62,15 +62,18 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
         );
         return Err(Refusal::err(text));
     }
-    if server.is_monitor(cx.slot) && (flags.has(WRITE) || flags.has(READONLY) || flags.has(MAY_REPLICATE)) {
+    let sees_keys = writes || all.has(READONLY) || all.has(MAY_REPLICATE);
+    if sees_keys && server.is_monitor(cx.slot) {
         return Err(Refusal::err("Replica can't interact with the keyspace"));
     }
-    if is_replica && !server.link_up() && !server.config.settings.replica_serve_stale_data && !flags.has(STALE) {
+    let stands_stale = flags.has(STALE) && !lacking.has(STALE);
+    if !stands_stale && is_replica && !server.link_up() && !server.config.settings.replica_serve_stale_data {
         return Err(Refusal::MasterDown);
     }
-    // A master that asks its replicas for a lost tail is told whom to follow at any time.
-    let heeds = |loading: &Loading| !loading.from_master && matches!(spec.name, "replicaof" | "slaveof");
-    if server.loading.as_ref().is_some_and(|loading| !heeds(loading)) && !flags.has(LOADING) {
+    // A master that asks its replicas for a lost tail is told whom to follow at any time, also by a transaction.
+    let heeds = |loading: &Loading| !loading.from_master && matches!(spec.name, "replicaof" | "slaveof" | "exec");
+    let stands_loading = flags.has(LOADING) && !lacking.has(LOADING);
+    if server.loading.as_ref().is_some_and(|loading| !heeds(loading)) && !stands_loading {
         return Err(Refusal::Loading);
     }
     if !flags.has(ALLOW_BUSY)
@@ -78,16 +81,34 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
     {
         return Err(refusal);
     }
-    if client.kind == Kind::Replica && (writes || flags.has(READONLY) || flags.has(MAY_REPLICATE)) {
+    if sees_keys && client.kind == Kind::Replica {
         return Err(Refusal::err("Replica can't interact with the keyspace"));
     }
-    let _ = BLOCKING;
     Ok(())
+}
+
+/// What a request is held to.
+struct Asked {
+    /// Its own flags.
+    flags: Flags,
+    /// The same, and for EXEC those of all that is queued.
+    all: Flags,
+    /// For EXEC what any of the queued lacks.
+    lacking: Flags,
+}
+
+#[inline]
+fn asked(server: &Server, client: &Client, spec: &Spec, args: &Args<'_>) -> Asked {
+    let flags = effective(server, spec, args);
+    match &client.multi {
+        Some(multi) if spec.name == "exec" => Asked { flags, all: flags.or(multi.any), lacking: multi.lacking },
+        _ => Asked { flags, all: flags, lacking: NONE },
+    }
 }
 
 /// The flags of a request: a script that has declared what it does is held to that.
 #[inline]
-fn effective(server: &Server, spec: &Spec, args: &Args<'_>) -> Flags {
+pub fn effective(server: &Server, spec: &Spec, args: &Args<'_>) -> Flags {
     match spec.group {
         Group::Scripting => declared(server, spec, args),
         _ => spec.flags,
@@ -158,7 +179,7 @@ pub fn check_inner(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>, script
     if !spec.fits(args.len()) {
         return Err(Refusal::err("Wrong number of args calling Redis command from script"));
     }
-    if flags.has(NOSCRIPT) {
+    if flags.has(NOSCRIPT) && !(cx.server.scripting.deny_ignored && may_be_allowed(spec)) {
         return Err(Refusal::err("This Redis command is not allowed from script"));
     }
     if !cx.obeys() && !cx.server.clients[cx.slot].may_all {
@@ -194,10 +215,20 @@ pub fn check_inner(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>, script
     if let Some(fault) = &server.fault {
         return Err(Refusal::Text(fault.clone().into()));
     }
+    if !server.is_replica() && server.save_failed() {
+        return Err(Refusal::SaveFailed);
+    }
     if !server.is_replica() && !server.enough_good_replicas() {
         return Err(Refusal::NoReplicas);
     }
     Ok(())
+}
+
+/// What DEBUG SET-DISABLE-DENY-SCRIPTS opens to scripts: not what would change the script's own ground, its client's
+/// transaction, subscriptions and other scripts.
+#[cold]
+fn may_be_allowed(spec: &Spec) -> bool {
+    !matches!(spec.group, Group::Scripting | Group::Transactions | Group::PubSub)
 }
 
 /// Whether the user may execute this (`redis.acl_check_cmd`).
@@ -223,16 +254,9 @@ fn holds_back(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> bool {
         cx.server.settle_pause();
     }
     let Some(pause) = cx.server.pause else { return false };
-    let may_write = |flags: Flags| flags.has(WRITE) || flags.has(MAY_REPLICATE);
-    let asked = may_write(effective(cx.server, spec, args));
-    let may_write = |spec: &Spec| may_write(spec.flags);
-    cx.client().kind == Kind::Normal && (pause.all || asked || (spec.name == "exec" && queued(cx, may_write)))
-}
-
-/// Whether a command of the transaction is such a one.
-fn queued(cx: &Cx<'_>, such: impl Fn(&Spec) -> bool) -> bool {
-    let multi = cx.server.clients[cx.slot].multi.as_ref();
-    multi.is_some_and(|multi| multi.queue.iter().any(|(spec, _)| such(spec)))
+    let client = &cx.server.clients[cx.slot];
+    let Asked { all, .. } = asked(cx.server, client, spec, args);
+    client.kind == Kind::Normal && (pause.all || all.has(WRITE) || all.has(MAY_REPLICATE))
 }
 
 fn allowed_while_subscribed(spec: &Spec) -> bool {

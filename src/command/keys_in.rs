@@ -1,6 +1,7 @@
 //! The keys of a request, and what it does with each: what COMMAND GETKEYS shows and what rules about keys are held
 //! against.
 
+use super::families::migrate;
 use super::spec::{Access, KeySpec, Spec};
 use super::{Args, Names, table};
 
@@ -22,6 +23,10 @@ impl Found {
 
 /// All keys of a request of `words` words; `word` gives one of them.
 pub fn keys_in<'w>(spec: &'static Spec, words: usize, word: &dyn Fn(usize) -> &'w [u8]) -> Vec<Found> {
+    if spec.name == "migrate" {
+        let keys = migrate::key_range(words, word);
+        return keys.map(|index| Found { index, flags: migrate::KEY_FLAGS }).collect();
+    }
     let of = |keys: &'static KeySpec| {
         let flags = if keys.flags.contains(&"variable_flags") { flags(spec, words, word) } else { None };
         let flags = flags.unwrap_or(keys.flags);

@@ -38,6 +38,8 @@ pub struct Scripting {
     pub running: Option<Running>,
     /// `redis.set_repl(redis.REPL_NONE)`: what is changed goes to no log and no replica.
     pub unfed: bool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call more than they should.
+    pub deny_ignored: bool,
     /// Set by the runtime.
     pub bystanders: Option<Rc<dyn Bystanders>>,
 }

@@ -7,7 +7,7 @@ use super::pause::{Pause, Pauses};
 use super::scripting::Scripting;
 use super::slowlog::SlowLog;
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
-use super::{Ask, Awaited, Eviction, Failover, Feed, Names, PubSub, Stats, Trackers, Waste};
+use super::{Ask, Awaited, Eviction, Failover, Feed, LocalDeadlines, Names, PubSub, Stats, Trackers, Waste};
 use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -91,6 +91,10 @@ pub struct Server {
     pub scripting: Scripting,
     /// DEBUG SET-ACTIVE-EXPIRE: whether keys that are due are looked for.
     pub active_expire: bool,
+    /// Deadlines that clients of this node set while it is a replica.
+    pub local_deadlines: LocalDeadlines,
+    /// DEBUG PAUSE-CRON: what happens by itself now and then rests.
+    pub cron_paused: bool,
     /// What the runtime is to drop on another thread.
     pub garbage: Waste,
     pub eviction: Eviction,
@@ -190,6 +194,8 @@ impl Server {
             in_exec: false,
             scripting: Scripting::default(),
             active_expire: true,
+            cron_paused: false,
+            local_deadlines: LocalDeadlines::default(),
             garbage: Waste::default(),
             eviction: Eviction::default(),
             allocated: || 0,
@@ -352,6 +358,7 @@ impl Server {
     /// Another keyspace takes the place of this one (a full copy, a rewind): nobody who watches anything will EXEC, and no
     /// cache holds.
     pub fn all_changed(&mut self) {
+        self.local_deadlines = LocalDeadlines::default();
         for (_, client) in &mut self.clients {
             client.watch_broken |= !client.watching.is_empty();
         }

@@ -109,10 +109,12 @@ pub const fn spec(name: &'static str, arity: i16, flags: Flags, group: Group, ru
 }
 
 /// The behaviour flags of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u32);
 
 impl Flags {
+    pub const ALL: Flags = Flags(u32::MAX);
+
     /// Whether all of `other` are among these.
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
@@ -342,6 +344,9 @@ pub enum Place {
     Behind { option: &'static str, from: usize },
     /// A part of the words behind this one, which stands at the index or later: the first half of them is 2.
     Word { word: &'static str, from: usize, part: usize },
+    /// All words behind this one, which is looked for from so many before the end backwards. It says where keys may stand:
+    /// where they do, the command itself knows (`keys_in`).
+    LastWord { word: &'static str, before_end: usize },
     /// Names made of values: nobody knows them before.
     Made,
 }
@@ -369,6 +374,11 @@ pub const fn key_behind(option: &'static str, from: usize, flags: &'static [&'st
 /// Keys behind a word that stands at `from` or later: the first `1/part` of what follows it.
 pub const fn key_word(word: &'static str, from: usize, part: usize, flags: &'static [&'static str]) -> KeySpec {
     KeySpec { flags, place: Place::Word { word, from, part } }
+}
+
+/// Keys behind a word that is looked for from the end.
+pub const fn key_last_word(word: &'static str, before_end: usize, flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, place: Place::LastWord { word, before_end } }
 }
 
 /// Keys whose names are made of values.
@@ -408,6 +418,11 @@ impl KeySpec {
                 let stands = |&at: &usize| word(at).eq_ignore_ascii_case(name.as_bytes());
                 let first = (from..words).find(stands).map_or(words, |at| at + 1);
                 (first..first + (words - first.min(words)) / part).step_by(1)
+            }
+            Place::LastWord { word: name, before_end } => {
+                let stands = |&at: &usize| word(at).eq_ignore_ascii_case(name.as_bytes());
+                let at = (2..(words + 1).saturating_sub(before_end)).rev().find(stands);
+                at.map_or(0..0, |at| at + 1..words).step_by(1)
             }
             Place::Made => (0..0).step_by(1),
         }

@@ -34,5 +34,6 @@ mod request;
 mod write;
 
 pub use frame::{Frame, FrameError, decode};
+pub use inline::words;
 pub use request::{Args, Iter, Parser, ProtocolError, Request, RequestLimits, Step};
 pub use write::{Proto, Writer, command};

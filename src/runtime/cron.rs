@@ -33,6 +33,7 @@ pub async fn beats(world: Rc<World>) {
         }
         links::beat(&world);
         let now = clock::mono();
+        let rests = world.server.borrow().cron_paused;
         {
             let mut server = world.server.borrow_mut();
             world.tick(&mut server);
@@ -41,20 +42,24 @@ pub async fn beats(world: Rc<World>) {
             }
             server.retry_all_blocked();
             server.tend_failover();
-            server.shorten_tracked();
+            if !rests {
+                server.shorten_tracked();
+            }
             logging::set_role(if server.is_replica() { b'S' } else { b'M' });
             world.disk.borrow().show(&mut server);
-            if now.since(last_sample) >= BEAT {
+            if !rests && now.since(last_sample) >= BEAT {
                 sample(&mut server, now.since(last_sample));
                 last_sample = now;
             }
-            if now.seconds() != last_second {
+            if !rests && now.seconds() != last_second {
                 last_second = now.seconds();
                 every_second(&world, &mut server);
             }
         }
-        expire(&world).await;
-        evict(&world).await;
+        if !rests {
+            expire(&world).await;
+            evict(&world).await;
+        }
     }
 }
 

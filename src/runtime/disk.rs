@@ -316,7 +316,7 @@ impl Disk {
             keyspace: Vec::new(),
             extra: BTreeMap::new(),
         });
-        let extra = BTreeMap::from([(recovery::FUNCTIONS.to_string(), server.dump_libraries())]);
+        let extra = recovery::beside_keyspace(server);
         let state = State { keyspace: bincode::serialize(&manifest).expect("plain data"), extra, ..state };
         self.past.began = Some(clock::mono());
         let dump = std::mem::take(&mut self.wants_dump).then_some(Facts {

@@ -2,15 +2,16 @@
 //! pages the same way.
 
 use super::allocator;
-use crate::base::{Offset, ReplId};
+use crate::base::{Millis, Offset, ReplId};
 use crate::command::Server;
 use crate::command::scripting::Policy;
 use crate::keyspace::{self, Keyspace, Loader};
 use crate::replication::{Former, History, Stream};
 use crate::store::{self, Entry, Recovery, StoreError};
+use std::collections::BTreeMap;
 
 /// Where the manifest of a checkpoint keeps the libraries of functions.
-pub const FUNCTIONS: &str = "functions";
+const FUNCTIONS: &str = "functions";
 
 /// Loads the libraries that the checkpoint holds.
 ///
@@ -20,6 +21,36 @@ pub fn load_functions(recovery: &Recovery, server: &mut Server) -> Result<(), St
     let Some(payload) = recovery.manifest().and_then(|manifest| manifest.extra.get(FUNCTIONS)) else { return Ok(()) };
     let loaded = server.restore_libraries(payload, Policy::Flush, false);
     loaded.map_err(|why| format!("the checkpoint's functions can't be loaded: {why}"))
+}
+
+/// Where it keeps the deadlines that a replica's own clients set; absent where there are none.
+const LOCAL_DEADLINES: &str = "local deadlines";
+
+/// What a checkpoint keeps besides the keyspace.
+pub fn beside_keyspace(server: &Server) -> BTreeMap<String, Vec<u8>> {
+    let mut extra = BTreeMap::from([(FUNCTIONS.to_string(), server.dump_libraries())]);
+    if !server.local_deadlines.is_empty() {
+        let rows: Vec<_> = server.local_deadlines.iter().map(|(db, key, deadline)| (db, key, deadline.0)).collect();
+        extra.insert(LOCAL_DEADLINES.to_string(), bincode::serialize(&rows).expect("plain data"));
+    }
+    extra
+}
+
+/// Loads the deadlines that a replica's own clients set.
+///
+/// # Errors
+/// What the checkpoint holds is none.
+pub fn load_local_deadlines(recovery: &Recovery, server: &mut Server) -> Result<(), String> {
+    let stored = recovery.manifest().and_then(|manifest| manifest.extra.get(LOCAL_DEADLINES));
+    let rows: Vec<(u32, Vec<u8>, i64)> = match stored {
+        Some(bytes) => bincode::deserialize(bytes)
+            .map_err(|error| format!("the checkpoint's deadlines of a replica can't be read: {error}"))?,
+        None => return Ok(()),
+    };
+    for (db, key, deadline) in rows {
+        server.local_deadlines.note(db, &key, Millis(deadline));
+    }
+    Ok(())
 }
 
 /// The keyspace that pages and the blobs they name make up. What the database reads into its own memory counts as the

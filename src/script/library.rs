@@ -1,6 +1,7 @@
 //! What is written in the head of a script or a library: the engine, a name, flags; and the libraries themselves.
 
 use super::vm::Place;
+use crate::resp;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -48,14 +49,15 @@ pub fn script_head(text: &[u8]) -> Result<(Option<Flags>, &[u8]), String> {
         return Ok((None, text));
     }
     let (head, rest) = head_line(text).ok_or("Invalid script shebang")?;
-    let mut parts = head.split_ascii_whitespace();
-    match parts.next() {
+    let words = words(head).ok_or("Invalid engine in script shebang")?;
+    let mut words = words.iter();
+    match words.next().map(String::as_str) {
         Some("#!lua") => {}
         Some(other) => return Err(format!("Unexpected engine in script shebang: {other}")),
         None => return Err("Invalid engine in script shebang".to_string()),
     }
     let mut flags = Flags::default();
-    for part in parts {
+    for part in words {
         let Some(names) = part.strip_prefix("flags=") else {
             return Err(format!("Unknown lua shebang option: {part}"));
         };
@@ -66,9 +68,14 @@ pub fn script_head(text: &[u8]) -> Result<(Option<Flags>, &[u8]), String> {
     Ok((Some(flags), rest))
 }
 
-fn head_line(text: &[u8]) -> Option<(String, &[u8])> {
+fn head_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(b'\n', text)?;
-    Some((String::from_utf8_lossy(&text[..end]).into_owned(), &text[end..]))
+    Some(text.split_at(end))
+}
+
+/// The words of a head, which may be quoted; `None` where quotes do not close.
+fn words(head: &[u8]) -> Option<Vec<String>> {
+    Some(resp::words(head)?.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect())
 }
 
 /// The name of a library and the text that Lua is given.
@@ -80,13 +87,10 @@ pub fn library_head(text: &[u8]) -> Result<(String, &[u8]), String> {
         return Err("Missing library metadata".to_string());
     }
     let (head, rest) = head_line(text).ok_or("Invalid library metadata")?;
-    if head.matches('"').count() % 2 == 1 || head.matches('\'').count() % 2 == 1 {
-        return Err("Invalid library metadata".to_string());
-    }
-    let mut parts = head[2..].split_ascii_whitespace();
-    let engine = if head[2..].starts_with(' ') { "" } else { parts.next().unwrap_or_default() };
+    let words = words(head).filter(|words| !words.is_empty()).ok_or("Invalid library metadata")?;
+    let engine = &words[0][2..];
     let mut name = None;
-    for part in parts {
+    for part in &words[1..] {
         match part.split_at_checked(5) {
             Some((key, value)) if key.eq_ignore_ascii_case("name=") => {
                 if name.replace(value.to_string()).is_some() {

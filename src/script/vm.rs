@@ -279,10 +279,14 @@ impl Vm {
 }
 
 /// Asks the host whether the script may go on. One that may not is interrupted at every instruction from then on, so
-/// that it cannot catch the error and live.
+/// that it cannot catch the error and live; what notes the error's place behind it is let through.
 fn interrupt(lua: &Lua, state: &Rc<State>) -> Result<VmState> {
     if let Some(why) = state.stopped.get() {
-        return Err(Error::RuntimeError(why.to_string()));
+        return if script_frame(lua, 0).is_some() {
+            Err(Error::RuntimeError(why.to_string()))
+        } else {
+            Ok(VmState::Continue)
+        };
     }
     match host::ask(|host| host.interrupt()) {
         None | Some(Verdict::GoOn) => Ok(VmState::Continue),
@@ -311,19 +315,23 @@ fn handle(lua: &Lua, error: Value) -> Result<Value> {
         Value::Table(table) => table,
         other => error_table(lua, format!("ERR {}", plain_text(&other)).as_bytes())?,
     };
-    let frame = (1..32).find_map(|level| {
+    if let Some((source, line)) = script_frame(lua, 1) {
+        table.raw_set("source", source)?;
+        table.raw_set("line", line.map_or(-1, |line| line as i64))?;
+    }
+    Ok(Value::Table(table))
+}
+
+/// Where the script stands, from this level of the stack on: the name of what was compiled, and the line.
+fn script_frame(lua: &Lua, from: usize) -> Option<(String, Option<usize>)> {
+    (from..32).find_map(|level| {
         lua.inspect_stack(level, |frame| {
             let source = frame.source();
             let name = source.source.as_deref().unwrap_or_default();
             let ours = source.what == "C" || name == PRELUDE_NAME || source.what == "tail";
             (!ours).then(|| (name.to_string(), frame.current_line()))
         })?
-    });
-    if let Some((source, line)) = frame {
-        table.raw_set("source", source)?;
-        table.raw_set("line", line.map_or(-1, |line| line as i64))?;
-    }
-    Ok(Value::Table(table))
+    })
 }
 
 /// An error of a Rust function that Lua calls, on its way to the script: the value that a script gets to see is made

@@ -58,14 +58,15 @@ fn others_are_heard_and_end_the_script() {
 #[test]
 fn a_function_is_ended_too() {
     let node = node();
-    let library = "#!lua name=l\nredis.register_function('f', function() while true do end end)";
+    let library = "#!lua name=l\nredis.register_function('f', function()\nwhile true do end end)";
     assert_eq!(node.cmd(&["FUNCTION", "LOAD", library]), Frame::Bulk("l".into()));
     let mut runs = begun(&node, &["FCALL", "f", "0"]);
     refused(&node.ask("GET k"), BUSY_FUNCTION);
     refused(&node.ask("SCRIPT KILL"), BUSY_FUNCTION);
     assert!(node.ask("FUNCTION KILL").is_ok());
     let ended = runs.receive().expect("a reply");
-    assert!(ended.error().is_some_and(|text| text.contains("Script killed by user with SCRIPT KILL...")), "{ended:?}");
+    let text = "ERR Script killed by user with SCRIPT KILL... script: f, on @user_function:3.";
+    assert_eq!(ended.error(), Some(text));
     assert_eq!(node.ask("PING"), Frame::Simple("PONG".into()));
 }
 

@@ -38,6 +38,9 @@ const HELP: &[&str] = &[
     "    Show low level info about `key` and associated value.",
     "PANIC",
     "    Crash the server simulating a panic.",
+    "PAUSE-CRON <0|1>",
+    "    Stop what the server does by itself now and then, or go on with it: expiry,",
+    "    eviction, rates, idle clients. Deadlines of blocked clients and links go on.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Create <count> string keys named key:<num>. If <prefix> is specified then",
     "    it is used instead of the 'key' prefix. They go through the replication",
@@ -59,6 +62,9 @@ const HELP: &[&str] = &[
     "    Setting it to 0 disables expiring keys in background when they are not",
     "    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the",
     "    default.",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Setting it to 1 lets scripts call commands that are not for scripts, but for",
+    "    those of transactions, subscriptions and other scripts.",
     "SLEEP <seconds>",
     "    Stop the server for <seconds>. Decimals allowed.",
 ];
@@ -93,6 +99,14 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"populate", 1..=3) => populate(cx, args),
         (b"set-active-expire", 1) => {
             cx.server.active_expire = args.bytes()? != b"0";
+            ok(cx)
+        }
+        (b"set-disable-deny-scripts", 1) => {
+            cx.server.scripting.deny_ignored = args.bytes()? != b"0";
+            ok(cx)
+        }
+        (b"pause-cron", 1) => {
+            cx.server.cron_paused = args.bytes()? != b"0";
             ok(cx)
         }
         (b"quicklist-packed-threshold", 1) => {

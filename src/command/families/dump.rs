@@ -118,6 +118,7 @@ fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if let (Some(bits), Some(entry)) = (access, cx.server.keyspace.db(cx.db as usize).get(key)) {
         entry.set_access(bits);
     }
+    cx.deadline_set(cx.db, key.bytes);
     cx.changed(key.bytes);
     cx.born(key.bytes);
     cx.notify(Class::Generic, "restore", key.bytes);

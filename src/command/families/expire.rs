@@ -115,6 +115,7 @@ fn expire(cx: &mut Cx<'_>, args: &mut Args<'_>, given: Given, command: &'static 
         cx.feed(&[del_word(lazy), key.bytes]);
     } else {
         cx.server.keyspace.db_mut(cx.db as usize).set_deadline(key, Some(deadline));
+        cx.deadline_set(cx.db, key.bytes);
         cx.changed(key.bytes);
         cx.notify(Class::Generic, "expire", key.bytes);
         let mut digits = itoa::Buffer::new();

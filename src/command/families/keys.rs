@@ -6,7 +6,7 @@ use crate::command::access::is_due;
 use crate::command::spec::{
     Categories, FAST, Flags, Group, LOADING, READONLY, STALE, Spec, WRITE, key, keys_from, spec,
 };
-use crate::command::{Args, Class, Cx, Outcome, Refusal};
+use crate::command::{Args, Class, Cx, LocalDeadlines, Outcome, Refusal};
 use crate::keyspace::Garbage;
 
 const KEYSPACE: Categories = Categories::KEYSPACE;
@@ -138,6 +138,7 @@ fn rename(cx: &mut Cx<'_>, args: &mut Args<'_>, only_new: bool) -> Outcome {
             cx.server.free(old, lazy);
         }
         cx.server.keyspace.db_mut(cx.db as usize).rename(from, to);
+        cx.deadline_set(cx.db, to.bytes);
         cx.changed(from.bytes);
         cx.changed(to.bytes);
         cx.born(to.bytes);
@@ -223,6 +224,9 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
             cx.server.garbage.push(Trash::databases(old));
         }
     }
+    if extent == Extent::All {
+        cx.server.local_deadlines = LocalDeadlines::default();
+    }
     cx.server.invalidate_all();
     cx.server.dirty += 1;
     cx.feed_request(args);
@@ -283,6 +287,7 @@ fn move_key(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let stands = cx.is_there(key) && !in_db(cx, to, |cx| cx.is_there(key));
     if stands && let Some(entry) = cx.server.keyspace.db_mut(from as usize).detach(key) {
         cx.server.keyspace.db_mut(to as usize).put(key, entry);
+        cx.deadline_set(to, key.bytes);
         cx.changed_in(from, key.bytes);
         cx.changed_in(to, key.bytes);
         cx.notify_in(to, Class::New, "new", key.bytes);
@@ -325,6 +330,7 @@ fn copy(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
                 let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
                 cx.server.free(old, lazy);
             }
+            cx.deadline_set(db, to.bytes);
             cx.changed(to.bytes);
             cx.born(to.bytes);
             cx.notify(Class::Generic, "copy_to", to.bytes);

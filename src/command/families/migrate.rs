@@ -4,16 +4,36 @@
 //! served meanwhile, other than in Redis. So a key is removed here only if it is still what was sent.
 
 use crate::base::Millis;
-use crate::command::spec::{Categories, Group, MOVABLE_KEYS, Spec, WRITE, key, key_word, spec};
+use crate::command::spec::{Categories, Group, MOVABLE_KEYS, Spec, WRITE, key, key_last_word, spec};
 use crate::command::{Args, Ask, Blocked, Class, Cx, Migration, Moved, Outcome, Refusal, transfer};
 use crate::resp;
 
-const KEY_FLAGS: &[&str] = &["RW", "access", "delete"];
+pub(in crate::command) const KEY_FLAGS: &[&str] = &["RW", "access", "delete"];
 
 pub const ROWS: &[Spec] = &[spec("migrate", -6, WRITE.or(MOVABLE_KEYS), Group::Generic, migrate)
-    .keys(&[key(3, KEY_FLAGS), key_word("KEYS", 6, 1, &["RW", "access", "delete", "incomplete"])])
+    .keys(&[key(3, KEY_FLAGS), key_last_word("KEYS", 2, &["RW", "access", "delete", "incomplete"])])
     .acl(Categories::KEYSPACE.or(Categories::DANGEROUS))
     .doc("2.6.0", "Atomically transfers a key from one Redis instance to another.")];
+
+/// Which words are keys: the third one, or those behind KEYS, where that is an option and no password. None where both
+/// are given, which is refused.
+pub(in crate::command) fn key_range<'w>(words: usize, word: &dyn Fn(usize) -> &'w [u8]) -> std::ops::Range<usize> {
+    let is_keys = |at: usize| word(at).eq_ignore_ascii_case(b"keys");
+    if !(2..words - 1).any(is_keys) {
+        return 3..4;
+    }
+    let mut at = 6;
+    while at < words {
+        match word(at).to_ascii_lowercase().as_slice() {
+            b"keys" if word(3).is_empty() => return at + 1..words,
+            b"keys" => return 0..0,
+            b"auth" => at += 2,
+            b"auth2" => at += 3,
+            _ => at += 1,
+        }
+    }
+    3..4
+}
 
 /// The time to wait for the other server where none is said, milliseconds.
 const TIMEOUT_MS: i64 = 1000;

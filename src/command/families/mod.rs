@@ -28,7 +28,7 @@ mod list;
 mod list_blocking;
 mod lolwut;
 mod memory;
-mod migrate;
+pub(super) mod migrate;
 mod object;
 mod persistence;
 mod pubsub;

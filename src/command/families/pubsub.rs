@@ -64,7 +64,7 @@ fn publish(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     }
     let heard = cx.server.publish(channel, message);
-    cx.feed_plain(&[b"PUBLISH", channel, message]);
+    cx.feed_message(&[b"PUBLISH", channel, message]);
     cx.reply().int(heard as i64);
     Ok(())
 }
@@ -76,7 +76,7 @@ fn spublish(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     }
     let heard = cx.server.publish_to_shard(channel, message);
-    cx.feed_plain(&[b"SPUBLISH", channel, message]);
+    cx.feed_message(&[b"SPUBLISH", channel, message]);
     cx.reply().int(heard as i64);
     Ok(())
 }

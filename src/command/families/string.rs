@@ -171,6 +171,7 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.put(key, value, deadline.or(kept));
     cx.notify(Class::String, "set", key.bytes);
     if deadline.is_some() {
+        cx.deadline_set(cx.db, key.bytes);
         cx.notify(Class::Generic, "expire", key.bytes);
     }
     match deadline {
@@ -219,6 +220,7 @@ fn set_for(cx: &mut Cx<'_>, args: &mut Args<'_>, command: &'static str, unit: Un
     let value = args.bytes()?;
     cx.expire_before_write(key);
     cx.put(key, value, Some(deadline));
+    cx.deadline_set(cx.db, key.bytes);
     cx.notify(Class::String, "set", key.bytes);
     cx.notify(Class::Generic, "expire", key.bytes);
     feed_set_until(cx, key, value, deadline);
@@ -302,6 +304,7 @@ fn getex(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
                 return Ok(());
             }
             cx.server.keyspace.db_mut(cx.db as usize).set_deadline(key, Some(deadline));
+            cx.deadline_set(cx.db, key.bytes);
             cx.changed(key.bytes);
             cx.notify(Class::Generic, "expire", key.bytes);
             cx.feed(&[b"PEXPIREAT", key.bytes, itoa::Buffer::new().format(deadline.0).as_bytes()]);

@@ -101,6 +101,8 @@ pub fn perform(world: &Rc<World>) {
         tail::stop(world);
     }
     loop {
+        // One that waited until all that was fed is in the log may have nothing else to be waited for.
+        copy::begin_ordered(world);
         let (of_source, of_sink) = {
             let mut server = world.server.borrow_mut();
             (std::mem::take(&mut server.links.source), std::mem::take(&mut server.links.sink))
@@ -118,7 +120,6 @@ pub fn perform(world: &Rc<World>) {
         for effect in of_source {
             source_effect(world, effect);
         }
-        copy::begin_ordered(world);
     }
 }
 

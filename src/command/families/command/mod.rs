@@ -137,6 +137,13 @@ fn describe_keys(reply: &mut Writer<'_>, keys: &KeySpec) {
             reply.int(number);
         }
     };
+    let keyword = |reply: &mut Writer<'_>, word: &str, from: i64| {
+        head(reply, b"begin_search", b"keyword", 2);
+        reply.bulk(b"keyword");
+        reply.bulk(word.as_bytes());
+        reply.bulk(b"startfrom");
+        reply.int(from);
+    };
     reply.map(3);
     reply.bulk(b"flags");
     words(reply, keys.flags.iter().copied());
@@ -150,21 +157,17 @@ fn describe_keys(reply: &mut Writer<'_>, keys: &KeySpec) {
             part(reply, b"begin_search", b"index", &[(b"index", at as i64)]);
             part(reply, b"find_keys", b"keynum", &[(b"keynumidx", 0), (b"firstkey", 1), (b"keystep", 1)]);
         }
+        Place::LastWord { word, before_end } => {
+            keyword(reply, word, -(before_end as i64));
+            part(reply, b"find_keys", b"range", &[(b"lastkey", -1), (b"keystep", 1), (b"limit", 0)]);
+        }
         Place::Word { word, from, part: limit } => {
-            head(reply, b"begin_search", b"keyword", 2);
-            reply.bulk(b"keyword");
-            reply.bulk(word.as_bytes());
-            reply.bulk(b"startfrom");
-            reply.int(from as i64);
+            keyword(reply, word, from as i64);
             let numbers: &[(&[u8], i64)] = &[(b"lastkey", -1), (b"keystep", 1), (b"limit", limit as i64)];
             part(reply, b"find_keys", b"range", numbers);
         }
         Place::Behind { option, from: from @ 1.. } => {
-            head(reply, b"begin_search", b"keyword", 2);
-            reply.bulk(b"keyword");
-            reply.bulk(option.as_bytes());
-            reply.bulk(b"startfrom");
-            reply.int(from as i64);
+            keyword(reply, option, from as i64);
             part(reply, b"find_keys", b"range", &[(b"lastkey", 0), (b"keystep", 1), (b"limit", 0)]);
         }
         Place::Behind { .. } | Place::Made => {

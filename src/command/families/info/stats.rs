@@ -44,7 +44,7 @@ pub const ROWS: &[Row] = &[
     Field("latest_fork_usec", zero),
     Field("total_forks", zero),
     Field("migrate_cached_sockets", zero),
-    Field("slave_expires_tracked_keys", zero),
+    Field("slave_expires_tracked_keys", |server| server.local_deadlines.len().to_string()),
     Field("active_defrag_hits", zero),
     Field("active_defrag_misses", zero),
     Field("active_defrag_key_hits", zero),
