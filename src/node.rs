@@ -181,7 +181,7 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
         Opened::Recovered(mut recovery) => {
             let began = clock::mono();
             let bytes = recovery.bytes();
-            let found = recovery::load(&recovery, databases, runtime::random_seed(), backlog)?;
+            let found = recovery::load(&recovery, &config.settings, runtime::random_seed())?;
             let from = recovery.origin().offset;
             let mut server = new_server(config, found.keyspace, found.stream);
             recovery::load_functions(&recovery, &mut server)?;
@@ -230,9 +230,11 @@ fn take_over_dump(server: &mut Server, disk: &mut disk::Disk) -> Result<(), Stri
     let path = Path::new(&settings.dir).join(&settings.dbfilename);
     let past = settings.replicaof.is_none().then_some(server.wall);
     let began = clock::mono();
-    let Some(filled) = rdb_file::read(&path, &settings, past)? else { return Ok(()) };
+    let filled = rdb_file::read(&path, &settings, past)
+        .map_err(|error| format!("{error}. Terminating server after rdb file reading failure."))?;
+    let Some(filled) = filled else { return Ok(()) };
     let id = runtime::random_id(ReplId::from_random);
-    let (loaded, expired) = (filled.loaded, filled.expired);
+    let (loaded, expired, empty) = (filled.loaded, filled.expired, filled.empty);
     server.keyspace = filled.keyspace;
     server.take_libraries(&filled.functions);
     server.stream = recovery::first(id, settings.repl_backlog_size);
@@ -241,7 +243,10 @@ fn take_over_dump(server: &mut Server, disk: &mut disk::Disk) -> Result<(), Stri
     disk.take_adopted();
     (server.persistence.keys_loaded, server.persistence.keys_expired) = (loaded, expired);
     let took_s = clock::mono().since(began).0 as f64 / 1000.0;
-    tracing::info!("{}: {loaded} keys loaded, {expired} keys expired, in {took_s:.3} seconds", path.display());
+    let path = path.display();
+    tracing::info!(
+        "{path}: {loaded} keys loaded, {expired} keys expired, empty keys skipped: {empty}, in {took_s:.3} seconds"
+    );
     Ok(())
 }
 

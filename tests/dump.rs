@@ -233,3 +233,71 @@ fn migrate_to_nobody_keeps_the_key_and_serves_others() {
     assert_eq!(reply, Frame::Error("IOERR error or timeout connecting to the client".into()));
     assert!(node.ask("GET a").text().is_some());
 }
+
+/// What eviction goes by is in backups, copies and checkpoints where the policy goes by it, as in Redis.
+#[test]
+fn how_keys_were_used_goes_with_them() {
+    for policy in ["allkeys-lru", "volatile-lfu"] {
+        let directive = format!("maxmemory-policy {policy}");
+        let mut node = Server::node(&[&directive]);
+        node.ok("SET plain text");
+        let payload = node.ask("DUMP plain").text().expect("a payload").to_vec();
+        let lru = policy.ends_with("lru");
+        let (option, number) = if lru { ("IDLETIME", "50000") } else { ("FREQ", "200") };
+        for key in ["read", "left"] {
+            let words = [&b"RESTORE"[..], key.as_bytes(), b"0", &payload, option.as_bytes(), number.as_bytes()];
+            assert!(node.cmd(&words).is_ok());
+        }
+        node.ask("HSET large f 1");
+        for n in 0..2000 {
+            node.ask(&format!("HSET large field:{n} {n}"));
+        }
+        let used = |server: &Server, key: &str| {
+            let word = if lru { "IDLETIME" } else { "FREQ" };
+            server.cmd(&["OBJECT", word, key]).int().expect("a number")
+        };
+        let is_right = |server: &Server| match lru {
+            // A minute for slow machines.
+            true => used(server, "read") < 60 && (50_000..50_060).contains(&used(server, "left")),
+            false => {
+                used(server, "read") < 10 && (198..=200).contains(&used(server, "left")) && used(server, "large") > 5
+            }
+        };
+        node.save();
+        // Nothing is written from here on: the next backup differs by one key's use alone.
+        match lru {
+            true => node.ask("GET read"),
+            false => node.cmd(&[&b"RESTORE"[..], b"read", b"0", &payload, b"REPLACE", b"FREQ", b"1"]),
+        };
+        node.save();
+        assert!(is_right(&node), "{policy}");
+        let mut redis = Server::redis(&[&directive]);
+        redis.kill();
+        std::fs::copy(dump(&node), dump(&redis)).expect("copied");
+        redis.start();
+        assert!(is_right(&redis), "{policy}: Redis reads our backup");
+        redis.ok("SAVE");
+        let mut other = Server::prepare_node(&[&directive]);
+        std::fs::copy(dump(&redis), dump(&other)).expect("copied");
+        other.start();
+        assert!(is_right(&other), "{policy}: we read that of Redis");
+        let (copy, redis_copy) = (Server::node(&[&directive]), Server::redis(&[&directive]));
+        copy.follow(&node);
+        redis_copy.follow(&node);
+        copy.wait_in_step(&node);
+        redis_copy.wait_in_step(&node);
+        assert!(is_right(&copy) && is_right(&redis_copy), "{policy}: full copies");
+        node.crash();
+        assert!(is_right(&node), "{policy}: a restart");
+        node.ok("DEBUG RELOAD");
+        assert!(is_right(&node), "{policy}: a reload");
+        node.ok("CONFIG SET maxmemory-policy noeviction");
+        node.save();
+        other.kill();
+        std::fs::remove_dir_all(&other.path).expect("removed");
+        std::fs::create_dir(&other.path).expect("made");
+        std::fs::copy(dump(&node), dump(&other)).expect("copied");
+        other.start();
+        assert!(lru && used(&other, "left") < 60 || !lru && used(&other, "left") <= 5, "{policy}: told no more");
+    }
+}

@@ -1,7 +1,7 @@
 //! Random and spoilt bytes against everything that reads bytes of others: no panic, no memory out of proportion, and the
 //! same outcome however the bytes are cut. The rounds are seeded; a failure names its seed.
 
-use regent::rdb::{Decoder, Encoder, Origin, restore};
+use regent::rdb::{Checksum, Decoder, Encoder, Origin, restore};
 use regent::resp::{Args, Parser, RequestLimits, Step, command, decode};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -212,6 +212,7 @@ fn files_of_any_kind() {
         let whole = outcome(&[&bytes]);
         let pieces = luck.cut(&bytes);
         assert_eq!(outcome(&pieces), whole, "{}", bytes.escape_ascii());
-        let _ = restore(&bytes);
+        let _ = restore(&bytes, Checksum::Check);
+        let _ = restore(&bytes, Checksum::Skip);
     });
 }

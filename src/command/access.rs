@@ -9,7 +9,7 @@ use super::spec::WRITE;
 use super::{Class, Cx, Origin, Refusal, Server, Trash};
 use crate::base::{Dice, Millis};
 use crate::config::Settings;
-use crate::keyspace::{Detached, EntryRef, Frequencies, Key, Kind, OldValue, access_clock};
+use crate::keyspace::{Db, Detached, EntryRef, Frequencies, Key, Kind, Noted, OldValue, access_clock};
 use crate::resp::Writer;
 
 /// What a look-up counts as.
@@ -54,7 +54,8 @@ impl Cx<'_> {
             Some(entry) if obeys || !is_due(entry, self.now) => {
                 server.stats.hits += 1;
                 if touch == Touch::Use && !server.clients[self.slot].no_touch {
-                    mark_use(entry, self.now, &server.config.settings, &mut server.dice);
+                    let db = server.keyspace.db(self.db as usize);
+                    mark_use(db, entry, key, self.now, &server.config.settings, &mut server.dice);
                 }
                 Some(found(entry, Writer::new(&mut self.out, self.proto)))
             }
@@ -80,7 +81,8 @@ impl Cx<'_> {
         match server.keyspace.db(self.db as usize).get(key) {
             Some(entry) if obeys || !is_due(entry, self.now) => {
                 if !server.clients[self.slot].no_touch {
-                    mark_use(entry, self.now, &server.config.settings, &mut server.dice);
+                    let db = server.keyspace.db(self.db as usize);
+                    mark_use(db, entry, key, self.now, &server.config.settings, &mut server.dice);
                 }
                 Some(found(entry))
             }
@@ -167,13 +169,17 @@ pub(super) fn is_due(entry: EntryRef<'_>, now: Millis) -> bool {
 
 /// Notes that a key is used now.
 #[inline]
-fn mark_use(entry: EntryRef<'_>, now: Millis, settings: &Settings, dice: &mut Dice) {
-    if settings.maxmemory_policy.counts_uses() {
-        return entry.set_access(frequencies(settings).used(entry.access(), now, dice.roll()));
-    }
-    let clock = access_clock(now);
-    if entry.access() != clock {
-        entry.set_access(clock);
+fn mark_use(db: &Db, entry: EntryRef<'_>, key: Key<'_>, now: Millis, settings: &Settings, dice: &mut Dice) {
+    let policy = settings.maxmemory_policy;
+    let bits = match policy.counts_uses() {
+        true => frequencies(settings).used(entry.access(), now, dice.roll()),
+        false => access_clock(now),
+    };
+    if entry.access() != bits {
+        entry.set_access(bits);
+        if policy.notes() != Noted::Nothing {
+            db.note_use(key);
+        }
     }
 }
 
@@ -184,7 +190,7 @@ fn frequencies(settings: &Settings) -> Frequencies {
 
 impl Server {
     /// How the counters of entries rise and fall.
-    pub(super) fn frequencies(&self) -> Frequencies {
+    pub fn frequencies(&self) -> Frequencies {
         frequencies(&self.config.settings)
     }
 

@@ -13,7 +13,7 @@ use super::access::del_word;
 use super::spec::Spec;
 use super::{Ask, Class, Cx, Refusal, Server};
 use crate::config::MaxmemoryPolicy as Policy;
-use crate::keyspace::EntryRef;
+use crate::keyspace::{EntryRef, Noted};
 
 /// Keys that are kept in mind from one eviction to the next.
 const POOL: usize = 16;
@@ -130,6 +130,15 @@ impl Policy {
     /// Whether entries note when they were used, for eviction.
     pub fn notes_time(self) -> bool {
         matches!(self, Policy::AllkeysLru | Policy::VolatileLru)
+    }
+
+    /// Which access bits checkpoints and the files made of them tell.
+    pub fn notes(self) -> Noted {
+        match self {
+            _ if self.counts_uses() => Noted::Counts,
+            _ if self.notes_time() => Noted::Times,
+            _ => Noted::Nothing,
+        }
     }
 
     fn is_random(self) -> bool {

@@ -11,6 +11,7 @@ use super::{Ask, Awaited, Eviction, Failover, Feed, LocalDeadlines, Names, PubSu
 use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
+use crate::rdb::Checksum;
 use crate::replication::{Sink, SinkConfig, Source, SourceConfig, Stream, sink, source};
 use hashbrown::HashMap;
 use slab::Slab;
@@ -95,6 +96,8 @@ pub struct Server {
     pub local_deadlines: LocalDeadlines,
     /// DEBUG PAUSE-CRON: what happens by itself now and then rests.
     pub cron_paused: bool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: whether RESTORE looks at the checksum.
+    pub payload_checksum: Checksum,
     /// What the runtime is to drop on another thread.
     pub garbage: Waste,
     pub eviction: Eviction,
@@ -196,6 +199,7 @@ impl Server {
             active_expire: true,
             cron_paused: false,
             local_deadlines: LocalDeadlines::default(),
+            payload_checksum: Checksum::Check,
             garbage: Waste::default(),
             eviction: Eviction::default(),
             allocated: || 0,

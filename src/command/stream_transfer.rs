@@ -1,51 +1,61 @@
 //! Streams between the keyspace and the RDB format.
 
 use crate::base::StreamId;
-use crate::keyspace::{Group, StreamHead, StreamMut, StreamRef};
+use crate::keyspace::{Group, GroupMut, StreamHead, StreamMut, StreamRef};
 use crate::rdb::stream::{self as parts, StreamPart};
 
-/// Puts a part in behind those that came before it; `None` where it does not fit them.
-pub fn load(stream: &mut StreamMut<'_, '_>, part: &StreamPart) -> Option<()> {
-    let fits = match part {
-        StreamPart::Node(id, bytes) => stream.load_node(*id, bytes),
-        StreamPart::Head(head) => {
-            let (length, last) = (head.length, head.last);
-            let first =
-                stream.get().range(StreamId::MIN..=StreamId::MAX).next().map_or(StreamId::MIN, |entry| entry.id);
-            let head = match &head.counted {
-                Some(counted) => {
-                    StreamHead { length, added: counted.added, last, first, max_deleted: counted.max_deleted }
-                }
-                None => StreamHead { length, added: length, last, first, max_deleted: StreamId::MIN },
-            };
-            let held: u64 = stream.get().live();
-            let fits = held == length && stream.get().top().is_none_or(|top| top <= last);
-            stream.set_head(head);
-            fits
-        }
+/// Puts a part in behind those that came before it.
+///
+/// # Errors
+/// Why it does not fit them.
+pub fn load(stream: &mut StreamMut<'_, '_>, part: &StreamPart) -> Result<(), &'static str> {
+    let (fits, trouble) = match part {
+        StreamPart::Node(id, bytes) => (stream.load_node(*id, bytes), "Stream listpack integrity check failed"),
+        StreamPart::Head(head) => (load_head(stream, head), "Stream length inconsistent with its entries"),
         StreamPart::Group(group) => {
             let read = match group.read {
                 Some(u64::MAX) => None,
                 Some(read) => Some(read),
                 None => stream.get().head().read_up_to(group.last),
             };
-            stream.add_group(&group.name, group.last, read)
+            (stream.add_group(&group.name, group.last, read), "Duplicated consumer group name")
         }
         StreamPart::Pending(pending) => {
-            stream.newest_group()?.load_pending(pending.id, pending.delivered, pending.count)
+            let group = stream.newest_group();
+            let load = |mut group: GroupMut<'_>| group.load_pending(pending.id, pending.delivered, pending.count);
+            (group.is_some_and(load), "Duplicated pending entry of a group")
         }
-        StreamPart::Consumers(_) => true,
+        StreamPart::Consumers(_) => (true, ""),
         StreamPart::Consumer(consumer) => {
-            let mut group = stream.newest_group()?;
-            let fresh = group.get().consumer_number(&consumer.name).is_none();
-            if fresh {
-                group.add_consumer(&consumer.name, consumer.seen, consumer.active);
-            }
-            fresh
+            let load = |mut group: GroupMut<'_>| {
+                let fresh = group.get().consumer_number(&consumer.name).is_none();
+                if fresh {
+                    group.add_consumer(&consumer.name, consumer.seen, consumer.active);
+                }
+                fresh
+            };
+            (stream.newest_group().is_some_and(load), "Duplicate stream consumer detected")
         }
-        StreamPart::Owned(id) => stream.newest_group()?.load_owned(*id),
+        StreamPart::Owned(id) => {
+            let load = |mut group: GroupMut<'_>| group.load_owned(*id);
+            (stream.newest_group().is_some_and(load), "An entry pending for a consumer is not pending in its group")
+        }
     };
-    fits.then_some(())
+    if fits { Ok(()) } else { Err(trouble) }
+}
+
+/// Whether a head is that of the nodes that came before it.
+fn load_head(stream: &mut StreamMut<'_, '_>, head: &parts::Head) -> bool {
+    let (length, last) = (head.length, head.last);
+    let first = stream.get().range(StreamId::MIN..=StreamId::MAX).next().map_or(StreamId::MIN, |entry| entry.id);
+    let head = match &head.counted {
+        Some(counted) => StreamHead { length, added: counted.added, last, first, max_deleted: counted.max_deleted },
+        None => StreamHead { length, added: length, last, first, max_deleted: StreamId::MIN },
+    };
+    let held: u64 = stream.get().live();
+    let fits = held == length && stream.get().top().is_none_or(|top| top <= last);
+    stream.set_head(head);
+    fits
 }
 
 /// The nodes of a stream.
@@ -84,7 +94,7 @@ mod tests {
     use super::*;
     use crate::base::Dice;
     use crate::keyspace::{Keep, Keyspace, NodeLimits, Pending, Trim};
-    use crate::rdb::{Shape, Value, dump, restore};
+    use crate::rdb::{Checksum, Shape, Value, dump, restore};
 
     fn payload(keyspace: &Keyspace) -> Vec<u8> {
         let entry = keyspace.db(0).get(keyspace.key(b"s")).expect("it is there");
@@ -97,12 +107,12 @@ mod tests {
 
     /// `None` where it was refused.
     fn loaded(payload: &[u8]) -> Option<Keyspace> {
-        let Ok(Value::Stream(parts)) = restore(payload) else { return None };
+        let Ok(Value::Stream(parts)) = restore(payload, Checksum::Check) else { return None };
         let mut keyspace = Keyspace::new(1, [1, 2, 3, 4]);
         let key = keyspace.key(b"s");
         let mut db = keyspace.db_mut(0);
         let mut stream = db.stream_or_new(key);
-        parts.iter().try_for_each(|part| load(&mut stream, part))?;
+        parts.iter().try_for_each(|part| load(&mut stream, part)).ok()?;
         Some(keyspace)
     }
 

@@ -2,9 +2,12 @@
 
 use super::stream_transfer;
 use crate::base::Millis;
-use crate::config::Settings;
-use crate::keyspace::{End, EntryRef, Key, Keyspace, Limits, ListLimits, SetForm, SetLimits, Value};
-use crate::rdb;
+use crate::config::{MaxmemoryPolicy, Settings};
+use crate::keyspace::{
+    Access, End, Frequencies, Key, Keyspace, Limits, ListLimits, SetForm, SetLimits, Value, access_clock,
+    frequency_bits, seconds_since,
+};
+use crate::rdb::{self, Elements, Shape, Used};
 
 /// Up to when collections count as compact, by the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +70,7 @@ pub fn load_more(
     let mut db = keyspace.db_mut(db as usize);
     let twice = |what: &str| format!("the {} '{}' holds a {what} twice", value.type_name(), key.bytes.escape_ascii());
     match value {
+        _ if value.is_empty() => {}
         rdb::Value::List(elements) => {
             let mut list = db.list_or_new(key, sizes.list);
             for element in elements {
@@ -102,7 +106,7 @@ pub fn load_more(
             let mut stream = db.stream_or_new(key);
             for part in parts {
                 stream_transfer::load(&mut stream, part)
-                    .ok_or_else(|| format!("the stream '{}' does not add up", key.bytes.escape_ascii()))?;
+                    .map_err(|why| format!("the stream '{}' does not add up: {why}", key.bytes.escape_ascii()))?;
             }
         }
         rdb::Value::String(_) => return Err("a string has no parts".into()),
@@ -110,25 +114,64 @@ pub fn load_more(
     Ok(())
 }
 
+/// Marks a key as used in the way that a file or RESTORE tells, where that is what the policy goes by.
+pub fn mark_used(keyspace: &Keyspace, policy: MaxmemoryPolicy, db: u32, key: Key<'_>, used: Used, now: Millis) {
+    let bits = match used {
+        Used::Idle { seconds } if !policy.counts_uses() => {
+            let ago = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+            access_clock(Millis(now.0.saturating_sub(ago)))
+        }
+        Used::Frequency(counter) if policy.counts_uses() => frequency_bits(counter, now),
+        _ => return,
+    };
+    if let Some(entry) = keyspace.db(db as usize).get(key) {
+        entry.set_access(bits);
+    }
+}
+
+/// How a key was used that has these access bits.
+pub fn used(access: Access, frequencies: Frequencies, now: Millis) -> Used {
+    match access {
+        Access::Time(clock) => Used::Idle { seconds: u64::from(seconds_since(clock, now)) },
+        Access::Count(bits) => Used::Frequency(frequencies.of(bits, now)),
+    }
+}
+
 /// The payload of DUMP.
-pub fn dump(entry: EntryRef<'_>) -> Vec<u8> {
-    match entry.value() {
+pub fn dump(value: Value<'_>) -> Vec<u8> {
+    match value {
         Value::Str(string) => rdb::dump_string(string.bytes(&mut Default::default())),
-        Value::List(list) => rdb::dump(rdb::Shape::List, list.len() as u64, |to| {
-            list.iter_from(0).for_each(|element| to.element(element));
-        }),
-        Value::Set(set) => rdb::dump(rdb::Shape::Set, set.len() as u64, |to| {
-            set.iter().for_each(|member| to.element(member));
-        }),
-        Value::Zset(set) => rdb::dump(rdb::Shape::Zset, set.len() as u64, |to| {
-            set.iter_from(0).for_each(|(member, score)| to.scored(member, score));
-        }),
-        Value::Stream(stream) => rdb::dump(rdb::Shape::Stream, stream.node_count() as u64, |to| {
+        _ => {
+            let (shape, elements) = shape(value);
+            rdb::dump(shape, elements, |to| write(value, to))
+        }
+    }
+}
+
+/// The type of a collection, and how many elements, pairs or nodes it is written as.
+pub fn shape(value: Value<'_>) -> (Shape, u64) {
+    let (shape, elements) = match value {
+        Value::Str(_) => unreachable!("a string is no collection"),
+        Value::List(list) => (Shape::List, list.len()),
+        Value::Set(set) => (Shape::Set, set.len()),
+        Value::Zset(set) => (Shape::Zset, set.len()),
+        Value::Hash(hash) => (Shape::Hash, hash.len()),
+        Value::Stream(stream) => (Shape::Stream, stream.node_count()),
+    };
+    (shape, elements as u64)
+}
+
+/// Writes the elements of a collection.
+pub fn write(value: Value<'_>, to: &mut Elements<'_>) {
+    match value {
+        Value::Str(_) => {}
+        Value::List(list) => list.iter_from(0).for_each(|element| to.element(element)),
+        Value::Set(set) => set.iter().for_each(|member| to.element(member)),
+        Value::Zset(set) => set.iter_from(0).for_each(|(member, score)| to.scored(member, score)),
+        Value::Hash(hash) => hash.iter().for_each(|(field, value)| to.pair(field, value)),
+        Value::Stream(stream) => {
             stream_transfer::nodes(stream, |part| to.part(&part));
             stream_transfer::rest(&stream.head(), stream.groups(), |part| to.part(&part));
-        }),
-        Value::Hash(hash) => rdb::dump(rdb::Shape::Hash, hash.len() as u64, |to| {
-            hash.iter().for_each(|(field, value)| to.pair(field, value));
-        }),
+        }
     }
 }

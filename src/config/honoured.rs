@@ -243,7 +243,7 @@ honoured! {
     "tracking-table-max-keys" = "1000000", int(0, LONG), OPEN => tracking_table_max_keys: i64;
     /// Milliseconds after which a script makes the server answer BUSY; 0 never.
     "busy-reply-threshold" | "lua-time-limit" = "5000", int(0, LONG), OPEN => busy_reply_threshold: i64;
-    /// Whether RESTORE and full copies are checked in depth.
+    /// Whether RESTORE and full copies are checked in depth: they always are.
     "sanitize-dump-payload" = "no", choice(SanitizeDump::NAMES), OPEN | LATER => sanitize_dump_payload: SanitizeDump;
 
     // -- observation

@@ -129,7 +129,8 @@ choices! {
     PropagationError { Ignore = "ignore", Panic = "panic", PanicOnReplicas = "panic-on-replicas" }
     /// `acl-pubsub-default`: the channels that a new user may use.
     AclPubsubDefault { Allchannels = "allchannels", Resetchannels = "resetchannels" }
-    /// `sanitize-dump-payload`: whether RESTORE and full copies are checked in depth.
+    /// `sanitize-dump-payload`: whether RESTORE and full copies are checked in depth. They always are: values are read
+    /// element by element, so `no` saves nothing.
     SanitizeDump { No = "no", Yes = "yes", Clients = "clients" }
 }
 

@@ -11,7 +11,8 @@ use super::hash::Seed;
 use super::nested::{Nested, Retired};
 use super::page;
 use super::string::Raw;
-use super::table::{Mark, Table};
+use super::table::Mark;
+use super::usage::Noted;
 use super::{Garbage, Keyspace};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -91,6 +92,8 @@ pub(super) struct Core {
     pub(super) clock: u32,
     /// They are counters, not clocks: an overwritten entry keeps its own.
     pub(super) counts: bool,
+    /// What pages tell of them.
+    pub(super) noted: Noted,
     /// The colour of what changed since the last checkpoint began.
     pub(super) mark: Mark,
     /// Checkpoints begun so far.
@@ -123,6 +126,7 @@ impl Core {
             next_blob: 1,
             clock: 0,
             counts: false,
+            noted: Noted::Nothing,
             mark: Mark::Red,
             round: 0,
             scratch: Vec::new(),
@@ -145,9 +149,9 @@ impl Core {
     }
 
     /// Serialises a sub-table that the running checkpoint has yet to take and that is about to change.
-    pub(super) fn set_aside(&mut self, space: u32, table: &mut Table) {
+    pub(super) fn set_aside(&mut self, db: &mut Db, number: u32) {
         let mut changes = Vec::new();
-        self.serialise(space, table, &mut changes);
+        self.serialise(db, number, &mut changes);
         changes.into_iter().for_each(|change| self.put_aside(change));
     }
 
@@ -158,7 +162,10 @@ impl Core {
         running.aside.push_back(change);
     }
 
-    fn serialise(&mut self, space: u32, table: &mut Table, out: &mut Vec<Change>) {
+    fn serialise(&mut self, db: &mut Db, number: u32, out: &mut Vec<Change>) {
+        let (space, table) = (db.id, db.tables.get_mut(number));
+        let noted = if db.inner { Noted::Nothing } else { self.noted };
+        table.used.set(false);
         let name_blob = |raw: &mut Raw| {
             if raw.blob() == 0 || self.void.iter().any(|range| range.contains(&raw.blob())) {
                 raw.set_blob(self.next_blob);
@@ -167,7 +174,7 @@ impl Core {
             }
             raw.blob()
         };
-        let bytes = page::write(space, table, name_blob);
+        let bytes = page::write(space, table, noted, name_blob);
         out.push(Change::Page { space, page: table.page, bytes });
     }
 
@@ -198,12 +205,12 @@ impl Db {
     /// Hands over pages until `out` has `bytes_max` (by `left`). `true` if all of this database's own are handed over.
     pub(super) fn take_own_pages(&mut self, core: &mut Core, left: &mut isize, out: &mut Vec<Change>) -> bool {
         while self.taken < self.pending.len() && *left > 0 {
-            let table = self.tables.get_mut(self.pending[self.taken]);
+            let number = self.pending[self.taken];
             self.taken += 1;
-            if table.mark == core.mark.other() {
+            if self.tables.get(number).mark == core.mark.other() {
                 let before = out.len();
-                core.serialise(self.id, table, out);
-                table.mark = Mark::Clean;
+                core.serialise(self, number, out);
+                self.tables.get_mut(number).mark = Mark::Clean;
                 *left -= out[before..].iter().map(Change::bytes).sum::<usize>() as isize;
             } else {
                 *left -= SKIP_COST;
@@ -214,6 +221,33 @@ impl Db {
 }
 
 impl Keyspace {
+    /// What pages tell of entries' access bits from now on. Where that changes, all of them have to tell it: see
+    /// [`Keyspace::renew_accesses`].
+    pub fn note_accesses(&mut self, noted: Noted) {
+        if std::mem::replace(&mut self.core.noted, noted) != noted {
+            let tables = self.dbs.iter().flat_map(|db| db.tables.iter());
+            tables.filter(|table| !table.entries.is_empty()).for_each(|table| table.used.set(true));
+        }
+    }
+
+    /// For a checkpoint that a file is to be made of: pages of which only access bits have changed count as changed. Not
+    /// while a checkpoint is running. Takes some ns for each page.
+    pub fn renew_accesses(&mut self) {
+        assert!(self.core.running.is_none(), "the running checkpoint has its pages");
+        if self.core.noted == Noted::Nothing {
+            return;
+        }
+        for db in &mut self.dbs {
+            for number in 0..db.tables.len() as u32 {
+                let table = db.tables.get_mut(number);
+                if table.used.get() && table.mark != self.core.mark {
+                    table.mark = self.core.mark;
+                    db.dirty.push(number);
+                }
+            }
+        }
+    }
+
     /// Begins a checkpoint whose image is the keyspace of this moment. Takes no time. A second one must wait for
     /// [`Keyspace::checkpoint_end`] or [`Keyspace::checkpoint_abort`].
     pub fn checkpoint_begin(&mut self) -> Manifest {

@@ -46,6 +46,8 @@ pub struct Db {
     pub(super) round: u64,
     /// Whether a checkpoint may hold pages of this space.
     pub(super) stored: bool,
+    /// It is a large collection: its entries are not used one by one.
+    pub(super) inner: bool,
 }
 
 /// Where an entry is, until the next change.
@@ -160,7 +162,13 @@ impl Db {
             nested_spaces: BTreeSet::new(),
             round: 0,
             stored: false,
+            inner: false,
         }
+    }
+
+    /// Notes that access bits have changed of an entry that has this key.
+    pub fn note_use(&self, key: Key<'_>) {
+        self.tables.get(self.table_of(key.hash)).used.set(true);
     }
 
     pub(super) fn double_directory(&mut self) {

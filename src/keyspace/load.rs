@@ -15,6 +15,7 @@ use super::page::{PageError, PageReader, RecordValue};
 use super::stream::Stream;
 use super::stream_page::{Parts, StreamPage};
 use super::table::{DEPTH_MAX, Mark, Table};
+use super::usage::Noted;
 use super::value::{Heap, Kind};
 use super::write::DbMut;
 use super::zsets::Ranked;
@@ -76,6 +77,12 @@ impl Loader {
         })
     }
 
+    /// Which access bits the keyspace goes by: those that pages tell are taken.
+    pub fn noting(mut self, noted: Noted) -> Self {
+        self.core.noted = noted;
+        self
+    }
+
     /// Adds a page. `blob` gives the bytes of a blob of the page's space.
     pub fn page(&mut self, bytes: &[u8], mut blob: impl FnMut(u32, u64) -> Option<Vec<u8>>) -> Result<(), PageError> {
         if LeafPage::is_one(bytes) {
@@ -126,7 +133,11 @@ impl Loader {
             if table.find(hash, record.key).is_some() {
                 return Err(PageError::Twice { page: page.page });
             }
-            table.insert(hash, Entry::new(record.key, record.deadline, value), hasher);
+            let entry = Entry::new(record.key, record.deadline, value);
+            if let Some(access) = record.access.filter(|access| access.noted() == self.core.noted) {
+                entry.set_access(access.bits());
+            }
+            table.insert(hash, entry, hasher);
         }
         match fits {
             true => self.adopt(index, table),
@@ -171,7 +182,9 @@ impl Loader {
         let after = space.checked_add(1).ok_or(PageError::Space(space))?;
         self.core.next_space = self.core.next_space.max(after);
         let index = self.dbs.len();
-        self.dbs.push(Db::hollow(space, super::hash::Hasher::new(self.core.seed)));
+        let mut db = Db::hollow(space, super::hash::Hasher::new(self.core.seed));
+        db.inner = true;
+        self.dbs.push(db);
         self.pages.push((0, 0));
         self.by_space.insert(space, index);
         Ok(index)

@@ -34,7 +34,7 @@ impl Map {
     /// Empty, in a space of its own. It is not to stay empty: its first write makes its first page.
     pub(super) fn new(core: &mut Core, hasher: super::hash::Hasher, encoding: u8) -> Map {
         let mut db = Db::new(core.new_space(), hasher, core.new_page());
-        db.round = core.round;
+        (db.round, db.inner) = (core.round, true);
         Map { db, encoding }
     }
 

@@ -117,7 +117,7 @@ pub use stream_node::{Entry as StreamEntry, NODE_BYTES_MAX, Node, NodeLimits};
 pub use stream_page::{StreamLeaf, StreamPage, StreamPart, StreamTrunk};
 pub use streams::{GroupMut, StreamMut, StreamRef};
 pub use string::{Digits, StrRef};
-pub use usage::{FREQUENCY_OF_NEW, Frequencies, access_clock, frequency_bits};
+pub use usage::{Access, FREQUENCY_OF_NEW, Frequencies, Noted, access_clock, frequency_bits, seconds_since};
 pub use value::{Kind, Value};
 pub use write::{DbMut, Detached, OldValue, StringMut};
 pub use zsets::{ZsetMut, ZsetRef};

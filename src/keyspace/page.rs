@@ -3,7 +3,8 @@
 //! ```text
 //! page    u8 version (1), varint space, varint page, u8 depth, u32 LE prefix, varint number of records, records
 //! record  u8 tag: kind (1 integer, 2 bytes, 3 blob, 4 small collection, 5 large one) | 0x80 with a deadline
-//!         [i64 LE deadline, ms], varint key length, key
+//!                 | 0x40 with the time of its last use | 0x20 with a count of its uses
+//!         [i64 LE deadline, ms], [u24 LE access bits], varint key length, key
 //!         integer: zigzag varint     bytes: varint length, bytes     blob: varint blob, varint length
 //!         small: u8 type, varint length, bytes as in the entry     large: u8 type, u8 encoding, varint space
 //! ```
@@ -16,6 +17,7 @@ use super::entry::{Entry, INLINE_BYTES_MAX, Stored};
 use super::nested::Nested;
 use super::string::Raw;
 use super::table::{DEPTH_MAX, Table, prefix_mask};
+use super::usage::{Access, Noted};
 use super::value::{Heap, Kind, Value};
 use crate::base::Millis;
 use std::fmt;
@@ -27,6 +29,8 @@ const BLOB: u8 = 3;
 const SMALL: u8 = 4;
 const LARGE: u8 = 5;
 const WITH_DEADLINE: u8 = 0x80;
+const WITH_TIME: u8 = 0x40;
+const WITH_COUNT: u8 = 0x20;
 /// The smallest record: tag, key length, a one byte integer.
 const RECORD_BYTES_MIN: usize = 3;
 
@@ -110,7 +114,12 @@ pub(super) fn record_bytes(entry: &Entry) -> u32 {
 }
 
 /// The page of a sub-table. `name_blob` is asked for the id of each blob before it is written.
-pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mut Raw) -> u64) -> Vec<u8> {
+pub(super) fn write(
+    space: u32,
+    table: &mut Table,
+    noted: Noted,
+    mut name_blob: impl FnMut(&mut Raw) -> u64,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(table.bytes as usize + table.entries.len() * 4 + 32);
     out.push(VERSION);
     push_varint(&mut out, u64::from(space));
@@ -138,9 +147,18 @@ pub(super) fn write(space: u32, table: &mut Table, mut name_blob: impl FnMut(&mu
             }
             Stored::Heap(_) => LARGE,
         };
-        out.push(tag | deadline.map_or(0, |_| WITH_DEADLINE));
+        let with = match noted {
+            _ if entry.access() == 0 => 0,
+            Noted::Nothing => 0,
+            Noted::Times => WITH_TIME,
+            Noted::Counts => WITH_COUNT,
+        };
+        out.push(tag | with | deadline.map_or(0, |_| WITH_DEADLINE));
         if let Some(Millis(ms)) = deadline {
             out.extend_from_slice(&ms.to_le_bytes());
+        }
+        if with != 0 {
+            out.extend_from_slice(&entry.access().to_le_bytes()[..3]);
         }
         push_bytes(&mut out, entry.key());
         match value {
@@ -208,6 +226,8 @@ pub struct Record<'a> {
     pub key: &'a [u8],
     /// When it expires, on the wall clock.
     pub deadline: Option<Millis>,
+    /// How it was used, where the page tells it.
+    pub access: Option<Access>,
     /// What it holds.
     pub value: RecordValue<'a>,
 }
@@ -270,8 +290,19 @@ impl<'a> PageReader<'a> {
             0 => None,
             _ => Some(Millis(i64::from_le_bytes(self.from.array()?))),
         };
+        let noted = match tag & (WITH_TIME | WITH_COUNT) {
+            0 => Noted::Nothing,
+            WITH_TIME => Noted::Times,
+            WITH_COUNT => Noted::Counts,
+            _ => return Err(PageError::Tag { at: start, tag }),
+        };
+        let mut access = None;
+        if noted != Noted::Nothing {
+            let [low, middle, high] = self.from.array()?;
+            access = Access::of(noted, u32::from_le_bytes([low, middle, high, 0]));
+        }
         let key = self.from.sized()?;
-        let value = match tag & !WITH_DEADLINE {
+        let value = match tag & !(WITH_DEADLINE | WITH_TIME | WITH_COUNT) {
             INTEGER => {
                 let zigzag = self.from.varint()?;
                 RecordValue::Int((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
@@ -293,7 +324,7 @@ impl<'a> PageReader<'a> {
             }
             _ => return Err(PageError::Tag { at: start, tag }),
         };
-        Ok(Some(Record { key, deadline, value }))
+        Ok(Some(Record { key, deadline, access, value }))
     }
 
     fn kind(&mut self) -> Result<Kind, PageError> {

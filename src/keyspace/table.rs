@@ -8,6 +8,7 @@ use super::nested::Nested;
 use super::page;
 use super::value::Heap;
 use hashbrown::HashTable;
+use std::cell::Cell;
 
 /// hashbrown fills seven eighths of 256 buckets: one more entry would double them.
 pub(super) const TABLE_ENTRIES_MAX: usize = 224;
@@ -53,6 +54,8 @@ pub(super) struct Table {
     pub(super) mark: Mark,
     /// The colour under which it was listed last for large collections in it.
     pub(super) nested: Mark,
+    /// Access bits of entries have changed since its page was written last.
+    pub(super) used: Cell<bool>,
 }
 
 // One cache line: a lookup reads the directory, this, the bucket and the entry.
@@ -61,7 +64,18 @@ const _: () = assert!(size_of::<Table>() == 64);
 impl Table {
     pub(super) fn new(page: u64, prefix: u32, depth: u8, mark: Mark, capacity: usize) -> Self {
         let entries = HashTable::with_capacity(capacity);
-        Table { entries, page, earliest: i64::MAX, prefix, bytes: 0, expires: 0, depth, mark, nested: Mark::Clean }
+        Table {
+            entries,
+            page,
+            earliest: i64::MAX,
+            prefix,
+            bytes: 0,
+            expires: 0,
+            depth,
+            mark,
+            nested: Mark::Clean,
+            used: Cell::new(false),
+        }
     }
 
     /// The large collections in it.

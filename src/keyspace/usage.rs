@@ -10,6 +10,55 @@
 
 use crate::base::Millis;
 
+/// Which access bits pages tell, so that a file made of them can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Noted {
+    #[default]
+    Nothing,
+    /// When entries were used last.
+    Times,
+    /// How often.
+    Counts,
+}
+
+/// The access bits of an entry, as a page tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// See [`access_clock`].
+    Time(u32),
+    /// See [`frequency_bits`].
+    Count(u32),
+}
+
+impl Access {
+    pub(super) fn of(noted: Noted, bits: u32) -> Option<Access> {
+        match noted {
+            Noted::Nothing => None,
+            Noted::Times => Some(Access::Time(bits)),
+            Noted::Counts => Some(Access::Count(bits)),
+        }
+    }
+
+    /// Which of the two it is.
+    pub fn noted(self) -> Noted {
+        match self {
+            Access::Time(_) => Noted::Times,
+            Access::Count(_) => Noted::Counts,
+        }
+    }
+
+    pub(super) fn bits(self) -> u32 {
+        match self {
+            Access::Time(bits) | Access::Count(bits) => bits,
+        }
+    }
+}
+
+/// Seconds since this access clock.
+pub fn seconds_since(clock: u32, now: Millis) -> u32 {
+    access_clock(now).wrapping_sub(clock) & BITS
+}
+
 /// The bits that an entry has.
 const BITS: u32 = 0xff_ffff;
 

@@ -431,7 +431,7 @@ impl Core {
     #[cold]
     pub(super) fn mark_dirty(&mut self, db: &mut Db, number: u32) {
         if db.tables.get(number).mark != Mark::Clean {
-            self.set_aside(db.id, db.tables.get_mut(number));
+            self.set_aside(db, number);
         }
         db.rotate(self.round);
         db.tables.get_mut(number).mark = self.mark;

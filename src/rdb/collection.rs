@@ -25,6 +25,17 @@ impl Shape {
 }
 
 impl Value {
+    /// Whether it is a collection, or a part of one, that has nothing in it.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Value::String(_) => false,
+            Value::List(elements) | Value::Set(elements) => elements.is_empty(),
+            Value::Zset(members) => members.is_empty(),
+            Value::Hash(fields) => fields.is_empty(),
+            Value::Stream(parts) => parts.is_empty(),
+        }
+    }
+
     /// For a collection: its type, and how many elements (pairs in a hash, nodes in a stream) it has.
     pub fn shape(&self) -> Option<(Shape, usize)> {
         Some(match self {
@@ -156,7 +167,8 @@ impl Left {
         self.left == 0
     }
 
-    /// The next elements, at least one. On `More` nothing has happened, but to `from`.
+    /// The next elements; none where there are none, or where a part of a list is written as an empty one. On `More` nothing has happened, but to
+    /// `from`.
     pub fn part(&mut self, from: &mut Cursor<'_>) -> Read<Value> {
         let bytes = |from: &mut Cursor<'_>| Ok(from.string()?.into_owned());
         if let Form::Stream(left) = &mut self.form {
@@ -173,19 +185,21 @@ impl Left {
             Form::Set => Value::Set(self.elements(from, bytes)?),
             Form::Hash => Value::Hash(self.elements(from, |from| Ok((bytes(from)?, bytes(from)?)))?),
             Form::Zset { binary } => Value::Zset(self.elements(from, |from| Ok((bytes(from)?, score(from, binary)?)))?),
+            Form::Quicklist | Form::Quicklist2 if self.left == 0 => Value::List(Vec::new()),
             Form::Quicklist => {
                 let node = from.string()?;
                 self.left -= 1;
-                Value::List(sound(from, compact::ziplist(&node))?)
+                Value::List(sound(from, compact::ziplist(&node), "Ziplist integrity check failed")?)
             }
             Form::Quicklist2 => {
                 let container = from.length()?;
                 let node = from.string()?;
                 self.left -= 1;
                 match container {
+                    1 if node.is_empty() => return from.corrupt("an empty element in a node of its own"),
                     1 => Value::List(vec![node.into_owned()]),
-                    2 => Value::List(sound(from, compact::listpack(&node))?),
-                    _ => return from.corrupt("an unknown container of a list"),
+                    2 => Value::List(sound(from, compact::listpack(&node), "Listpack integrity check failed")?),
+                    _ => return from.corrupt("Quicklist integrity check failed: an unknown kind of node"),
                 }
             }
             Form::Compact(kind) => {
@@ -222,26 +236,36 @@ fn score(from: &mut Cursor<'_>, binary: bool) -> Read<f64> {
     if score.is_nan() { from.corrupt("a score that is no number") } else { Ok(score) }
 }
 
-fn sound<T>(from: &Cursor<'_>, read: Option<T>) -> Read<T> {
+fn sound<T>(from: &Cursor<'_>, read: Option<T>, what: &'static str) -> Read<T> {
     match read {
         Some(value) => Ok(value),
-        None => from.corrupt("a compact collection that does not add up"),
+        None => from.corrupt(what),
     }
 }
 
-/// A collection that is one string. Like Redis, an empty one is not taken.
+/// A collection that is one string; it may be empty.
 fn compact_value(kind: u8, run: &[u8], from: &Cursor<'_>) -> Read<Value> {
-    let value = match kind {
-        code::LIST_ZIPLIST => compact::ziplist(run).map(Value::List),
-        code::SET_INTSET => compact::intset(run).map(Value::Set),
-        code::SET_LISTPACK => compact::listpack(run).map(Value::Set),
-        code::HASH_ZIPMAP => compact::zipmap(run).map(Value::Hash),
-        code::HASH_ZIPLIST => compact::ziplist(run).and_then(compact::pairs).map(Value::Hash),
-        code::HASH_LISTPACK => compact::listpack(run).and_then(compact::pairs).map(Value::Hash),
-        code::ZSET_ZIPLIST => compact::ziplist(run).and_then(compact::pairs).and_then(scored).map(Value::Zset),
-        _ => compact::listpack(run).and_then(compact::pairs).and_then(scored).map(Value::Zset),
+    let (value, what) = match kind {
+        code::LIST_ZIPLIST => (compact::ziplist(run).map(Value::List), "List ziplist integrity check failed"),
+        code::SET_INTSET => (compact::intset(run).map(Value::Set), "Intset integrity check failed"),
+        code::SET_LISTPACK => (compact::listpack(run).map(Value::Set), "Set listpack integrity check failed"),
+        code::HASH_ZIPMAP => (compact::zipmap(run).map(Value::Hash), "Zipmap integrity check failed"),
+        code::HASH_ZIPLIST => {
+            (compact::ziplist(run).and_then(compact::pairs).map(Value::Hash), "Hash ziplist integrity check failed")
+        }
+        code::HASH_LISTPACK => {
+            (compact::listpack(run).and_then(compact::pairs).map(Value::Hash), "Hash listpack integrity check failed")
+        }
+        code::ZSET_ZIPLIST => {
+            let pairs = compact::ziplist(run).and_then(compact::pairs);
+            (pairs.and_then(scored).map(Value::Zset), "Zset ziplist integrity check failed")
+        }
+        _ => {
+            let pairs = compact::listpack(run).and_then(compact::pairs);
+            (pairs.and_then(scored).map(Value::Zset), "Zset listpack integrity check failed")
+        }
     };
-    sound(from, value.filter(|value| value.shape().is_some_and(|(_, len)| len > 0)))
+    sound(from, value, what)
 }
 
 fn scored(pairs: Pairs) -> Option<Vec<(Vec<u8>, f64)>> {

@@ -29,6 +29,27 @@ impl<'a> Run<'a> {
         Some(number(i64::from_le_bytes(wide)))
     }
 
+    /// Whether the length of an element of a listpack stands behind it, as it is read backward: seven bits a byte, the
+    /// lowest last, all but the first one marked.
+    fn ends_with_length(&mut self, len: usize) -> Option<bool> {
+        let bytes = match len {
+            0..=127 => 1,
+            128..16383 => 2,
+            16383..2_097_151 => 3,
+            2_097_151..268_435_455 => 4,
+            _ => 5,
+        };
+        let groups = self.take(bytes)?.iter().enumerate();
+        let mut told = 0;
+        for (at, &byte) in groups {
+            if (byte & 0x80 != 0) != (at > 0) {
+                return Some(false);
+            }
+            told = told << 7 | usize::from(byte & 0x7f);
+        }
+        Some(told == len)
+    }
+
     fn text(&mut self, len: usize) -> Option<Vec<u8>> {
         self.take(len).map(<[u8]>::to_vec)
     }
@@ -80,14 +101,9 @@ pub(super) fn listpack(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
             0xf4 => run.int(8)?,
             _ => return None,
         };
-        let back = match before - run.bytes.len() {
-            0..=127 => 1,
-            128..16383 => 2,
-            16383..2_097_151 => 3,
-            2_097_151..268_435_455 => 4,
-            _ => 5,
-        };
-        run.take(back)?;
+        if !run.ends_with_length(before - run.bytes.len())? {
+            return None;
+        }
         elements.push(element);
     }
     (run.bytes.is_empty() && (count == u16::MAX || usize::from(count) == elements.len())).then_some(elements)
@@ -100,15 +116,21 @@ pub(super) fn ziplist(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     if u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize != bytes.len() {
         return None;
     }
-    run.take(4)?;
+    let last = u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize;
     let count = u16::from_le_bytes(run.take(2)?.try_into().ok()?);
     let mut elements = Vec::new();
+    let (mut start, mut before) = (bytes.len() - run.bytes.len(), 0);
     loop {
-        match run.byte()? {
+        let at = bytes.len() - run.bytes.len();
+        let told = match run.byte()? {
             0xff => break,
-            0xfe => drop(run.take(4)?),
-            _ => {}
+            0xfe => u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize,
+            short => usize::from(short),
+        };
+        if told != before {
+            return None;
         }
+        start = at;
         let first = run.byte()?;
         elements.push(match first {
             0..0x40 => run.text(usize::from(first))?,
@@ -128,8 +150,10 @@ pub(super) fn ziplist(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
             0xf1..=0xfd => number(i64::from(first & 0x0f) - 1),
             _ => return None,
         });
+        before = bytes.len() - run.bytes.len() - at;
     }
-    (run.bytes.is_empty() && (count == u16::MAX || usize::from(count) == elements.len())).then_some(elements)
+    (start == last && run.bytes.is_empty() && (count == u16::MAX || usize::from(count) == elements.len()))
+        .then_some(elements)
 }
 
 /// An intset: u32 bytes an integer, u32 count, integers in order.
@@ -137,7 +161,7 @@ pub(super) fn intset(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut run = Run { bytes };
     let width = u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize;
     let count = u32::from_le_bytes(run.take(4)?.try_into().ok()?) as usize;
-    if !matches!(width, 2 | 4 | 8) || run.bytes.len() != count.checked_mul(width)? {
+    if !matches!(width, 2 | 4 | 8) || count == 0 || run.bytes.len() != count.checked_mul(width)? {
         return None;
     }
     (0..count).map(|_| run.int(width)).collect()
@@ -146,7 +170,7 @@ pub(super) fn intset(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
 /// A zipmap (up to Redis 2.4): u8 count, then length, field, length, unused bytes, value, slack; 0xff.
 pub(super) fn zipmap(bytes: &[u8]) -> Option<Pairs> {
     let mut run = Run { bytes };
-    run.byte()?;
+    let count = run.byte()?;
     let mut pairs = Vec::new();
     loop {
         let len = |run: &mut Run<'_>| match run.byte()? {
@@ -162,7 +186,8 @@ pub(super) fn zipmap(bytes: &[u8]) -> Option<Pairs> {
         run.take(usize::from(slack))?;
         pairs.push((field, value));
     }
-    run.bytes.is_empty().then_some(pairs)
+    let counted = count >= 0xfe || usize::from(count) == pairs.len();
+    (run.bytes.is_empty() && counted && !pairs.is_empty()).then_some(pairs)
 }
 
 #[cfg(test)]
@@ -189,11 +214,29 @@ mod tests {
         let len = run.len() as u32;
         run[..4].copy_from_slice(&len.to_le_bytes());
         run[8] = 8;
+        run[4..8].copy_from_slice(&(len - 11).to_le_bytes());
         let expected = ["ab", "-128", "0", "12", "32767", "-1", "-2147483648", "1"];
         assert_eq!(texts(ziplist(&run).expect("sound")), expected);
         for cut in 0..run.len() {
             assert!(ziplist(&run[..cut]).is_none(), "cut at {cut}");
         }
+        // Neither the place of the last element nor the length of the one before may be wrong.
+        for at in [4, 14, 17] {
+            let mut other = run.clone();
+            other[at] += 1;
+            assert!(ziplist(&other).is_none(), "changed at {at}");
+        }
+    }
+
+    #[test]
+    fn a_listpack_is_read_backward_too() {
+        let run = b"\x0d\0\0\0\x03\0\x01\x01\x02\x01\x03\x01\xff";
+        assert_eq!(texts(listpack(run).expect("sound")), ["1", "2", "3"]);
+        let mut other = *run;
+        other[9] = 2;
+        assert!(listpack(&other).is_none());
+        let long = [b"\x8f\0\0\0\x01\0\xe0\x84", &[b'x'; 132][..], b"\x01\x86\xff"].concat();
+        assert_eq!(texts(listpack(&long).expect("sound")), ["x".repeat(132)]);
     }
 
     #[test]

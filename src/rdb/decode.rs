@@ -2,13 +2,12 @@
 
 use super::collection::Left;
 use super::cursor::{Cursor, Read, Stop};
-use super::{Event, Item, RdbError, VERSION_MAX, Value, code, crc64, string};
+use super::{Event, Item, RdbError, Used, VERSION_MAX, Value, code, crc64, string};
 use crate::base::Millis;
 
 /// Reads a file piece by piece: [`Decoder::push`] bytes, then take events with [`Decoder::next`] until it has none.
 ///
-/// It holds the bytes of the event that is not whole, and what was pushed beyond it. Idle times and access frequencies
-/// of keys are read over.
+/// It holds the bytes of the event that is not whole, and what was pushed beyond it.
 ///
 /// ```
 /// use regent::rdb::{Decoder, Encoder, Event, Origin};
@@ -43,10 +42,11 @@ pub struct Decoder {
 #[derive(Clone, Debug)]
 enum State {
     Header,
-    /// Between two operations; the deadline belongs to the item that comes next.
+    /// Between two operations; deadline and use belong to the item that comes next.
     Body {
         version: u32,
         expire: Option<Millis>,
+        used: Option<Used>,
     },
     /// Within a collection.
     Elements {
@@ -160,10 +160,10 @@ fn step(state: &mut State, from: &mut Cursor<'_>, crc: &crc_fast::Digest) -> Rea
     match state {
         State::Header => {
             let version = header(from)?;
-            *state = State::Body { version, expire: None };
+            *state = State::Body { version, expire: None, used: None };
             Ok(Read1::Event(Event::Header { version }))
         }
-        State::Body { version, expire } => {
+        State::Body { version, expire, used } => {
             let kind = from.byte()?;
             let event = match kind {
                 code::EXPIRE_MS => {
@@ -175,11 +175,11 @@ fn step(state: &mut State, from: &mut Cursor<'_>, crc: &crc_fast::Digest) -> Rea
                     return Ok(Read1::Nothing);
                 }
                 code::FREQ => {
-                    from.byte()?;
+                    *used = Some(Used::Frequency(from.byte()?));
                     return Ok(Read1::Nothing);
                 }
                 code::IDLE => {
-                    from.length()?;
+                    *used = Some(Used::Idle { seconds: from.length()? });
                     return Ok(Read1::Nothing);
                 }
                 code::SLOT_INFO => {
@@ -221,16 +221,17 @@ fn step(state: &mut State, from: &mut Cursor<'_>, crc: &crc_fast::Digest) -> Rea
                 code::STRING => {
                     let key = from.string()?.into_owned();
                     let value = Value::String(string::read(from)?);
-                    Event::Item(Item { key, expire: expire.take(), value })
+                    Event::Item(Item { key, expire: expire.take(), used: used.take(), value })
                 }
                 kind => {
-                    let (item, left) = collection(kind, *expire, from)?;
+                    let (key, value, left) = collection(kind, from)?;
+                    let item = Item { key, expire: *expire, used: *used, value };
                     let version = *version;
                     *state = match left.is_empty() {
-                        true => State::Body { version, expire: None },
+                        true => State::Body { version, expire: None, used: None },
                         false => State::Elements { version, left },
                     };
-                    return Ok(item.map_or(Read1::Nothing, |item| Read1::Event(Event::Item(item))));
+                    return Ok(Read1::Event(Event::Item(item)));
                 }
             };
             Ok(Read1::Event(event))
@@ -238,7 +239,7 @@ fn step(state: &mut State, from: &mut Cursor<'_>, crc: &crc_fast::Digest) -> Rea
         State::Elements { version, left } => {
             let part = left.part(from)?;
             if left.is_empty() {
-                *state = State::Body { version: *version, expire: None };
+                *state = State::Body { version: *version, expire: None, used: None };
             }
             Ok(Read1::Event(Event::More(part)))
         }
@@ -267,19 +268,16 @@ fn header(from: &mut Cursor<'_>) -> Read<u32> {
     Ok(version)
 }
 
-/// A collection's head and first part. An empty one is passed over, as Redis does.
-fn collection(kind: u8, expire: Option<Millis>, from: &mut Cursor<'_>) -> Read<(Option<Item>, Left)> {
+/// A collection's key and first part, and what is left of it.
+fn collection(kind: u8, from: &mut Cursor<'_>) -> Read<(Vec<u8>, Value, Left)> {
     let offset = from.offset() - 1;
     let Some(name) = code::type_name(kind) else { return Err(Stop::Bad(RdbError::UnknownType { kind, offset })) };
     let key = from.string()?.into_owned();
     let Some(mut left) = Left::open(kind, from)? else {
         return Err(Stop::Bad(RdbError::UnsupportedType { name, key, offset }));
     };
-    if left.is_empty() {
-        return Ok((None, left));
-    }
     let value = left.part(from)?;
-    Ok((Some(Item { key, expire, value }), left))
+    Ok((key, value, left))
 }
 
 /// The name that a module's number stands for: nine characters of 6 bits above a version of 10.

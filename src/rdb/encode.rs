@@ -1,6 +1,6 @@
 //! Writing a file.
 
-use super::{Elements, Shape, VERSION, Value, code, crc64, string};
+use super::{Elements, Shape, Used, VERSION, Value, code, crc64, string};
 use crate::base::{Millis, Offset, ReplId};
 
 /// What a file says about where it comes from.
@@ -91,6 +91,17 @@ impl Encoder {
             out.push(code::RESIZE_DB);
             string::write_length(out, keys);
             string::write_length(out, expires);
+        });
+    }
+
+    /// How the key that comes next was used.
+    pub fn used(&mut self, used: Used, out: &mut Vec<u8>) {
+        self.summed(out, |out| match used {
+            Used::Idle { seconds } => {
+                out.push(code::IDLE);
+                string::write_length(out, seconds);
+            }
+            Used::Frequency(counter) => out.extend([code::FREQ, counter]),
         });
     }
 

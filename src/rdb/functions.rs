@@ -2,7 +2,7 @@
 
 use super::code;
 use super::cursor::Cursor;
-use super::dump::{open, seal};
+use super::dump::{Checksum, open, seal};
 use super::string;
 
 /// The payload for these texts.
@@ -20,7 +20,7 @@ pub fn dump_functions<'t>(texts: impl Iterator<Item = &'t [u8]>) -> Vec<u8> {
 /// # Errors
 /// What is wrong with it, in Redis' words.
 pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
-    let body = open(payload).ok_or("DUMP payload version or checksum are wrong")?;
+    let body = open(payload, Checksum::Check).ok_or("DUMP payload version or checksum are wrong")?;
     let mut from = Cursor::new(body, 0);
     let mut texts = Vec::new();
     while from.at() < body.len() {

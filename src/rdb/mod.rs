@@ -41,7 +41,7 @@ mod string;
 
 pub use collection::Elements;
 pub use decode::Decoder;
-pub use dump::{DumpError, dump, dump_string, restore};
+pub use dump::{Checksum, DumpError, dump, dump_string, restore};
 pub use encode::{Encoder, Origin};
 pub use functions::{dump_functions, restore_functions};
 
@@ -91,13 +91,24 @@ impl Value {
     }
 }
 
-/// A key with its value, or with the first part of it: [`Event::More`] brings the rest.
+/// How a key was used, where the writer's `maxmemory-policy` goes by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// Not for so long.
+    Idle { seconds: u64 },
+    /// So often, as a logarithmic counter.
+    Frequency(u8),
+}
+
+/// A key with its value, or with the first part of it: [`Event::More`] brings the rest. A collection may be empty, which
+/// Redis leaves out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     pub key: Vec<u8>,
     /// The deadline on the wall clock, Unix milliseconds. It may be past: whether the item still counts is for the caller
     /// to say (a master drops it, a replica keeps it until its master says DEL).
     pub expire: Option<Millis>,
+    pub used: Option<Used>,
     pub value: Value,
 }
 

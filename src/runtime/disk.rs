@@ -307,6 +307,11 @@ impl Disk {
             Some(_) => self.store.checkpoint().begin_anew(),
         };
         allocator::mark_store();
+        let noted = server.config.settings.maxmemory_policy.notes();
+        server.keyspace.note_accesses(noted);
+        if self.wants_dump || !self.copies.is_empty() {
+            server.keyspace.renew_accesses();
+        }
         let manifest = server.keyspace.checkpoint_begin();
         let adopting = self.adopting.as_ref().map(|adopting| adopting.state.clone());
         let state = adopting.unwrap_or_else(|| State {
@@ -326,6 +331,8 @@ impl Disk {
             wall: server.wall,
             used: server.memory.used,
             functions: server.library_texts().map(<[u8]>::to_vec).collect(),
+            noted,
+            frequencies: server.frequencies(),
         });
         self.running = Some(Running {
             ticket,
@@ -421,11 +428,12 @@ impl Disk {
     /// A checkpoint now, and the keyspace read back from it, as a start would (DEBUG RELOAD). Waits for both.
     pub fn reload(&mut self, server: &mut Server) -> Result<(), String> {
         let (told, hears) = std::sync::mpsc::sync_channel(1);
+        let noted = server.config.settings.maxmemory_policy.notes();
         self.copies.push(Box::new(move |manifest, image| {
             let read = manifest.and_then(|manifest| {
                 let image = image.map_err(|error| error.to_string())?;
                 allocator::for_loop(|| {
-                    recovery::read_keyspace(&manifest, image.pages(), |space, blob| image.blob(space, blob))
+                    recovery::read_keyspace(&manifest, image.pages(), |space, blob| image.blob(space, blob), noted)
                 })
             });
             let _ = told.send(read);

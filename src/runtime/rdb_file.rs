@@ -4,12 +4,13 @@
 //! does. `dump.rdb` appears whole or not at all: it is written beside its place, synced, and renamed over the old one.
 //! It is a backup, for Redis and for a node with an empty store; a restart of this node never needs it.
 
-use super::links::contents;
+use super::clock;
+use super::links::contents::Contents;
 use crate::base::{Millis, Offset, REDIS_VERSION, ReplId};
 use crate::command::transfer::{self, Sizes};
-use crate::config::Settings;
-use crate::keyspace::{Keyspace, Manifest};
-use crate::rdb::{self, Encoder, Origin};
+use crate::config::{MaxmemoryPolicy, Settings};
+use crate::keyspace::{Frequencies, Keyspace, Manifest, Noted};
+use crate::rdb::{self, Encoder, Item, Origin};
 use crate::store::Image;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -29,6 +30,10 @@ pub struct Facts {
     pub used: u64,
     /// The texts of libraries of functions.
     pub functions: Vec<Vec<u8>>,
+    /// What is told of keys' uses.
+    pub noted: Noted,
+    /// How counts of uses fall until they are written.
+    pub frequencies: Frequencies,
 }
 
 /// How it is written.
@@ -84,7 +89,7 @@ pub fn fill(
         }
         Ok(())
     };
-    contents::write(manifest, image, &mut encoder, &mut out, &mut sink)?;
+    Contents { image, facts, encoder: &mut encoder, out: &mut out, sink: &mut sink }.write(manifest)?;
     encoder.end(&mut out);
     length += out.len() as u64;
     file.write_all(&out).map_err(text)?;
@@ -130,9 +135,11 @@ impl Dump {
 pub struct Filler {
     pub keyspace: Keyspace,
     sizes: Sizes,
+    policy: MaxmemoryPolicy,
+    wall: Millis,
     db: u32,
-    /// The key that came last: more of its collection may follow. `None` where that key was left out.
-    last: Option<Vec<u8>>,
+    /// The key that came last: more of its collection may follow.
+    last: Last,
     /// The database that the stream had selected.
     pub stream_db: u32,
     /// The texts of libraries.
@@ -143,21 +150,38 @@ pub struct Filler {
     past: Option<Millis>,
     pub loaded: u64,
     pub expired: u64,
+    /// Keys of collections that had nothing in them.
+    pub empty: u64,
 }
+
+/// What became of the key that came last.
+enum Last {
+    /// There was none, or it was left out.
+    None,
+    Loaded(Vec<u8>),
+    /// Of its collection nothing has come yet.
+    Empty(Item),
+}
+
+/// So many empty keys are named in the log.
+const EMPTY_NAMED_MAX: u64 = 10;
 
 impl Filler {
     pub fn new(settings: &Settings, past: Option<Millis>) -> Filler {
         Filler {
             keyspace: Keyspace::new(settings.databases.max(1) as usize, super::random_seed()),
             sizes: Sizes::of(settings),
+            policy: settings.maxmemory_policy,
+            wall: clock::wall(),
             db: 0,
-            last: None,
+            last: Last::None,
             stream_db: 0,
             functions: Vec::new(),
             whole: false,
             past,
             loaded: 0,
             expired: 0,
+            empty: 0,
         }
     }
 
@@ -168,6 +192,13 @@ impl Filler {
     pub fn take(&mut self, decoder: &mut rdb::Decoder) -> Result<(), String> {
         while let Some(event) = decoder.next().map_err(|error| error.to_string())? {
             match event {
+                rdb::Event::More(value) => {
+                    self.more(value)?;
+                    continue;
+                }
+                _ => self.close(),
+            }
+            match event {
                 rdb::Event::SelectDb(db) => {
                     self.db = db;
                     self.keyspace.grow_databases(db as usize + 1);
@@ -176,29 +207,55 @@ impl Filler {
                     let text = std::str::from_utf8(&value).unwrap_or_default();
                     self.stream_db = text.parse().unwrap_or(0);
                 }
-                rdb::Event::Item(rdb::Item { expire: Some(at), .. }) if self.past.is_some_and(|past| at < past) => {
+                rdb::Event::Item(item) if item.expire.is_some_and(|at| self.past.is_some_and(|past| at < past)) => {
                     self.expired += 1;
-                    self.last = None;
                 }
-                rdb::Event::Item(item) => {
-                    let rdb::Item { key, expire, value } = item;
-                    let hashed = self.keyspace.key(&key);
-                    transfer::load(&mut self.keyspace, self.sizes, self.db, hashed, expire, &value)?;
-                    self.loaded += 1;
-                    self.last = Some(key);
-                }
-                rdb::Event::More(value) => {
-                    if let Some(last) = &self.last {
-                        let key = self.keyspace.key(last);
-                        transfer::load_more(&mut self.keyspace, self.sizes, self.db, key, &value)?;
-                    }
-                }
+                rdb::Event::Item(item) => self.item(item)?,
                 rdb::Event::Function(text) => self.functions.push(text),
                 rdb::Event::End => self.whole = true,
-                rdb::Event::Header { .. } | rdb::Event::Aux { .. } | rdb::Event::Sizes { .. } => {}
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    fn item(&mut self, item: Item) -> Result<(), String> {
+        if item.value.is_empty() {
+            self.last = Last::Empty(item);
+            return Ok(());
+        }
+        let Item { key, expire, used, value } = item;
+        let hashed = self.keyspace.key(&key);
+        transfer::load(&mut self.keyspace, self.sizes, self.db, hashed, expire, &value)?;
+        if let Some(used) = used {
+            transfer::mark_used(&self.keyspace, self.policy, self.db, hashed, used, self.wall);
+        }
+        self.loaded += 1;
+        self.last = Last::Loaded(key);
+        Ok(())
+    }
+
+    fn more(&mut self, value: rdb::Value) -> Result<(), String> {
+        match std::mem::replace(&mut self.last, Last::None) {
+            Last::None => Ok(()),
+            Last::Empty(item) => self.item(Item { value, ..item }),
+            Last::Loaded(key) => {
+                let hashed = self.keyspace.key(&key);
+                transfer::load_more(&mut self.keyspace, self.sizes, self.db, hashed, &value)?;
+                self.last = Last::Loaded(key);
+                Ok(())
+            }
+        }
+    }
+
+    /// No more of the last key will come.
+    fn close(&mut self) {
+        if let Last::Empty(item) = std::mem::replace(&mut self.last, Last::None) {
+            self.empty += 1;
+            if self.empty <= EMPTY_NAMED_MAX {
+                tracing::info!("RDB: skipping empty key: {}", item.key.escape_ascii());
+            }
+        }
     }
 }
 

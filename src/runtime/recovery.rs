@@ -5,7 +5,8 @@ use super::allocator;
 use crate::base::{Millis, Offset, ReplId};
 use crate::command::Server;
 use crate::command::scripting::Policy;
-use crate::keyspace::{self, Keyspace, Loader};
+use crate::config::Settings;
+use crate::keyspace::{self, Keyspace, Loader, Noted};
 use crate::replication::{Former, History, Stream};
 use crate::store::{self, Entry, Recovery, StoreError};
 use std::collections::BTreeMap;
@@ -59,8 +60,9 @@ pub fn read_keyspace(
     manifest: &keyspace::Manifest,
     mut pages: impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>>,
     blob: impl Fn(u32, u64) -> Result<Option<Vec<u8>>, StoreError>,
+    noted: Noted,
 ) -> Result<Keyspace, String> {
-    let mut loader = Loader::new(manifest).map_err(|error| error.to_string())?;
+    let mut loader = Loader::new(manifest).map_err(|error| error.to_string())?.noting(noted);
     let mut fault: Option<StoreError> = None;
     while let Some(page) = allocator::for_store(|| pages.next()) {
         let (_, _, bytes) = page.map_err(|error| error.to_string())?;
@@ -88,7 +90,8 @@ pub struct Found {
 }
 
 /// Reads the checkpoint's pages.
-pub fn load(recovery: &Recovery, databases: usize, seed: [u64; 4], backlog_bytes: u64) -> Result<Found, String> {
+pub fn load(recovery: &Recovery, settings: &Settings, seed: [u64; 4]) -> Result<Found, String> {
+    let databases = settings.databases.max(1) as usize;
     let origin = recovery.origin();
     let record = recovery.history();
     let mut keyspace = match recovery.manifest() {
@@ -96,11 +99,16 @@ pub fn load(recovery: &Recovery, databases: usize, seed: [u64; 4], backlog_bytes
         Some(manifest) => {
             let of_keyspace = bincode::deserialize(&manifest.keyspace)
                 .map_err(|error| format!("the checkpoint's manifest does not describe a keyspace: {error}"))?;
-            read_keyspace(&of_keyspace, recovery.pages(), |space, blob| recovery.blob(space, blob))?
+            read_keyspace(
+                &of_keyspace,
+                recovery.pages(),
+                |space, blob| recovery.blob(space, blob),
+                settings.maxmemory_policy.notes(),
+            )?
         }
     };
     keyspace.grow_databases(databases);
-    let mut stream = Stream::new(from_record(&record), origin.offset, backlog_bytes);
+    let mut stream = Stream::new(from_record(&record), origin.offset, settings.repl_backlog_size);
     stream.set_selected(Some(origin.db));
     Ok(Found { keyspace, stream, record })
 }

@@ -10,6 +10,7 @@ use crate::command::transfer;
 use crate::command::{Args, Ask, Blocked, Cx, Outcome, Refusal};
 use crate::config::bytes_with_unit;
 use crate::keyspace::{Digest, EntryRef};
+use crate::rdb::Checksum;
 use crate::resp::Proto;
 
 pub const ROWS: &[Spec] = &[spec("debug", -2, ADMIN.or(NOSCRIPT).or(LOADING).or(STALE), Group::Server, debug)
@@ -65,6 +66,8 @@ const HELP: &[&str] = &[
     "SET-DISABLE-DENY-SCRIPTS <0|1>",
     "    Setting it to 1 lets scripts call commands that are not for scripts, but for",
     "    those of transactions, subscriptions and other scripts.",
+    "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+    "    Enables or disables checksum checks of the payload of RESTORE.",
     "SLEEP <seconds>",
     "    Stop the server for <seconds>. Decimals allowed.",
 ];
@@ -107,6 +110,10 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         (b"pause-cron", 1) => {
             cx.server.cron_paused = args.bytes()? != b"0";
+            ok(cx)
+        }
+        (b"set-skip-checksum-validation", 1) => {
+            cx.server.payload_checksum = if args.bytes()? == b"0" { Checksum::Check } else { Checksum::Skip };
             ok(cx)
         }
         (b"quicklist-packed-threshold", 1) => {
@@ -196,7 +203,7 @@ fn object(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// Bytes of the value in an RDB file.
 fn serialized_len(entry: EntryRef<'_>) -> usize {
     const FRAME: usize = 1 + 2 + 8; // DUMP's type, version and checksum
-    transfer::dump(entry).len() - FRAME
+    transfer::dump(entry.value()).len() - FRAME
 }
 
 /// DEBUG POPULATE count \[prefix\] \[size\]. Other than in Redis the keys go through the stream, each as a unit of its own:

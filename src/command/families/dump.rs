@@ -4,8 +4,7 @@ use crate::base::Millis;
 use crate::command::spec::{Categories, DENYOOM, Group, READONLY, Spec, WRITE, key, spec};
 use crate::command::transfer::{self, Sizes};
 use crate::command::{Args, Class, Cx, Outcome, Refusal, access};
-use crate::keyspace::{access_clock, frequency_bits};
-use crate::rdb::{self, DumpError};
+use crate::rdb::{self, DumpError, Used};
 
 pub const ROWS: &[Spec] = &[
     spec("dump", 2, READONLY, Group::Generic, dump)
@@ -21,7 +20,7 @@ pub const ROWS: &[Spec] = &[
 /// DUMP key
 fn dump(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    if cx.read(key, |entry, mut reply| reply.bulk(&transfer::dump(entry))).is_none() {
+    if cx.read(key, |entry, mut reply| reply.bulk(&transfer::dump(entry.value()))).is_none() {
         cx.reply().null();
     }
     Ok(())
@@ -37,6 +36,11 @@ struct Options {
 }
 
 impl Options {
+    fn used(&self) -> Option<Used> {
+        let idle = self.idle_seconds.map(|seconds| Used::Idle { seconds: seconds as u64 });
+        idle.or(self.frequency.map(Used::Frequency))
+    }
+
     fn read(args: &mut Args<'_>) -> Result<Options, Refusal> {
         let mut options = Options::default();
         while args.left() > 0 {
@@ -74,10 +78,13 @@ fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if ttl < 0 {
         return Err(Refusal::err("Invalid TTL value, must be >= 0"));
     }
-    let bad = || Refusal::err("Bad data format");
-    let value = rdb::restore(payload).map_err(|error| match error {
+    let bad = |why: &dyn std::fmt::Display| {
+        tracing::warn!("RESTORE '{}': {why}", key.bytes.escape_ascii());
+        Refusal::err("Bad data format")
+    };
+    let value = rdb::restore(payload, cx.server.payload_checksum).map_err(|error| match error {
         DumpError::Footer => Refusal::err("DUMP payload version or checksum are wrong"),
-        DumpError::Value(_) => bad(),
+        DumpError::Value(error) => bad(&error),
     })?;
     let deadline = match ttl {
         0 => None,
@@ -95,28 +102,21 @@ fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let sizes = Sizes::of(&cx.server.config.settings);
     let old = cx.server.keyspace.db_mut(cx.db as usize).detach(key);
-    if transfer::load(&mut cx.server.keyspace, sizes, cx.db, key, deadline, &value).is_err() {
+    if let Err(why) = transfer::load(&mut cx.server.keyspace, sizes, cx.db, key, deadline, &value) {
         // The parts fit, the whole does not (a member twice): as if nothing had been asked.
         let mut db = cx.server.keyspace.db_mut(cx.db as usize);
         db.remove(key);
         if let Some(old) = old {
             db.put(key, old);
         }
-        return Err(bad());
+        return Err(bad(&why));
     }
     if let Some(old) = old {
         let lazy = cx.server.config.settings.lazyfree_lazy_server_del;
         cx.server.free(old, lazy);
     }
-    // Only what the policy goes by is taken.
-    let counts = cx.server.config.settings.maxmemory_policy.counts_uses();
-    let access = match (counts, options.idle_seconds, options.frequency) {
-        (false, Some(seconds), _) => Some(access_clock(Millis(cx.now.0.saturating_sub(seconds.saturating_mul(1000))))),
-        (true, _, Some(counter)) => Some(frequency_bits(counter, cx.now)),
-        _ => None,
-    };
-    if let (Some(bits), Some(entry)) = (access, cx.server.keyspace.db(cx.db as usize).get(key)) {
-        entry.set_access(bits);
+    if let Some(used) = options.used() {
+        transfer::mark_used(&cx.server.keyspace, cx.server.config.settings.maxmemory_policy, cx.db, key, used, cx.now);
     }
     cx.deadline_set(cx.db, key.bytes);
     cx.changed(key.bytes);

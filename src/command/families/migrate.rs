@@ -74,7 +74,8 @@ fn migrate(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     for word in keys {
         let now = cx.now;
         let key = cx.key(word);
-        let Some((payload, deadline)) = cx.read(key, |entry, _| (transfer::dump(entry), entry.deadline())) else {
+        let Some((payload, deadline)) = cx.read(key, |entry, _| (transfer::dump(entry.value()), entry.deadline()))
+        else {
             continue;
         };
         let ttl = deadline.map_or(0, |deadline| (deadline - now).0.max(1)).to_string();
@@ -125,7 +126,7 @@ impl crate::command::Server {
             let key = self.keyspace.key(&moved.key);
             let entry = self.keyspace.db(migration.db as usize).get(key);
             let same = |entry: crate::keyspace::EntryRef<'_>| {
-                entry.deadline() == moved.deadline && transfer::dump(entry) == moved.payload
+                entry.deadline() == moved.deadline && transfer::dump(entry.value()) == moved.payload
             };
             if self.is_replica() || !entry.is_some_and(same) {
                 stayed = true;

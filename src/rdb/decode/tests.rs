@@ -18,6 +18,7 @@ fn items() -> Vec<Item> {
     let item = |key: &str, expire: Option<i64>, value: &[u8]| Item {
         key: key.into(),
         expire: expire.map(Millis),
+        used: None,
         value: Value::String(value.to_vec()),
     };
     vec![
@@ -129,18 +130,41 @@ fn unsummed(body: &[u8]) -> Result<Vec<Event>, RdbError> {
 
 #[test]
 fn every_operation() {
-    let item = |expire: Option<i64>| {
-        Event::Item(Item { key: b"k".to_vec(), expire: expire.map(Millis), value: Value::String(b"v".to_vec()) })
+    let used = |expire: Option<i64>, used| {
+        Event::Item(Item { key: b"k".to_vec(), expire: expire.map(Millis), used, value: Value::String(b"v".to_vec()) })
     };
-    let cases: [(&[u8], &[Event]); 8] = [
+    let item = |expire| used(expire, None);
+    let list =
+        |elements| Event::Item(Item { key: b"k".to_vec(), expire: None, used: None, value: Value::List(elements) });
+    let idle = Some(Used::Idle { seconds: 5 });
+    let cases: [(&[u8], &[Event]); 12] = [
         (b"", &[]),
         (b"\xfd\x10\x00\x00\x00\x00\x01k\x01v", &[item(Some(16_000))]),
         (b"\xfc\x10\x00\x00\x00\x00\x00\x00\x00\x00\x01k\x01v\x00\x01k\x01v", &[item(Some(16)), item(None)]),
-        (b"\xfc\x10\x00\x00\x00\x00\x00\x00\x00\xf8\x05\x00\x01k\x01v", &[item(Some(16))]),
-        (b"\xf9\xff\x00\x01k\x01v", &[item(None)]),
+        (b"\xfc\x10\x00\x00\x00\x00\x00\x00\x00\xf8\x05\x00\x01k\x01v", &[used(Some(16), idle)]),
+        (b"\xf9\xff\x00\x01k\x01v\x00\x01k\x01v", &[used(None, Some(Used::Frequency(255))), item(None)]),
+        (
+            b"\xf8\x05\x01\x01k\x01\x01a\x00\x01k\x01v",
+            &[
+                Event::Item(Item {
+                    key: b"k".to_vec(),
+                    expire: None,
+                    used: idle,
+                    value: Value::List(vec![b"a".to_vec()]),
+                }),
+                item(None),
+            ],
+        ),
         (b"\xfe\x41\x00", &[Event::SelectDb(256)]),
         (b"\xfb\x02\x80\x00\x01\x00\x00", &[Event::Sizes { keys: 2, expires: 65536 }]),
         (b"\xf4\x01\x02\x03", &[]),
+        // Empty collections: whoever takes them leaves them out.
+        (b"\x01\x01k\x00", &[list(vec![])]),
+        (b"\x12\x01k\x00", &[list(vec![])]),
+        (
+            b"\x12\x01k\x02\x02\x07\x07\0\0\0\0\0\xff\x01\x01a",
+            &[list(vec![]), Event::More(Value::List(vec![b"a".to_vec()]))],
+        ),
     ];
     for (body, expected) in cases {
         let events = unsummed(body).expect("valid");

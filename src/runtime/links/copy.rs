@@ -39,14 +39,15 @@ pub fn begin_ordered(world: &Rc<World>) {
 }
 
 fn begin(world: &Rc<World>, copy: CopyId) {
-    let (at, id, db, wall, dir, used, functions) = {
+    let (dir, facts) = {
         let server = world.server.borrow();
         let stream = &server.stream;
         let dir = std::path::PathBuf::from(&server.config.settings.dir);
         let functions = server.library_texts().map(<[u8]>::to_vec).collect();
-        (stream.end(), stream.history().id(), stream.selected().unwrap_or(0), server.wall, dir, 0, functions)
+        let (id, at, db) = (stream.history().id(), stream.end(), stream.selected().unwrap_or(0));
+        let (noted, frequencies) = (server.config.settings.maxmemory_policy.notes(), server.frequencies());
+        (dir, Facts { id, at, db, wall: server.wall, used: 0, functions, noted, frequencies })
     };
-    let facts = Facts { id, at, db, wall, used, functions };
     let (told, hears) = tokio::sync::oneshot::channel();
     {
         let mut server = world.server.borrow_mut();
