@@ -68,7 +68,10 @@ pub fn load_more(
     value: &rdb::Value,
 ) -> Result<(), String> {
     let mut db = keyspace.db_mut(db as usize);
-    let twice = |what: &str| format!("the {} '{}' holds a {what} twice", value.type_name(), key.bytes.escape_ascii());
+    let twice = |what: &str| {
+        let (kind, key) = (value.type_name(), key.bytes.escape_ascii());
+        format!("integrity check failed: the {kind} '{key}' holds a {what} twice")
+    };
     match value {
         _ if value.is_empty() => {}
         rdb::Value::List(elements) => {
