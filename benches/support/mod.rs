@@ -4,6 +4,8 @@
 #![allow(dead_code)] // each benchmark uses a part
 #![allow(clippy::disallowed_methods)] // a benchmark measures time
 
+pub mod large;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -138,10 +140,8 @@ fn spawn(make: Make, port: u16, dir: &tempfile::TempDir, args: &[String]) -> Chi
 pub fn ask(port: u16, words: &[&str]) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        request += &format!("${}\r\n{word}\r\n", word.len());
-    }
+    let mut request = String::new();
+    self::words(&mut request, words);
     stream.write_all(request.as_bytes()).ok()?;
     let mut reply = Vec::new();
     let mut buffer = [0; 65536];
@@ -174,29 +174,40 @@ pub fn benchmark(port: u16, args: &[&str]) -> f64 {
 
 /// Fills keys `key:000000000000` and on with values of `value_bytes`, `from..to`, in large pipelines.
 pub fn fill(port: u16, from: u64, to: u64, value_bytes: usize) {
+    let value = "x".repeat(value_bytes);
+    feed(port, from, to, |at, request| words(request, &["SET", &format!("key:{at:012}"), &value]));
+}
+
+/// Sends what `write` makes of each number in `from..to`, in pipelines of up to 10,000 numbers; their replies are thrown away.
+pub fn feed(port: u16, from: u64, to: u64, write: impl Fn(u64, &mut String)) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
     let mut reader = stream.try_clone().expect("a clone");
-    let value = "x".repeat(value_bytes);
-    let mut at = from;
     let mut buffer = vec![0; 1 << 16];
+    let mut at = from;
     while at < to {
-        let batch = (to - at).min(10_000);
+        let end = to.min(at + 10_000);
         let mut request = String::new();
-        for key in at..at + batch {
-            request += &format!("*3\r\n$3\r\nSET\r\n$16\r\nkey:{key:012}\r\n${value_bytes}\r\n{value}\r\n");
-        }
-        let writer = {
-            let mut stream = stream.try_clone().expect("a clone");
-            std::thread::spawn(move || stream.write_all(request.as_bytes()).expect("the server reads"))
-        };
-        let mut replies = 0;
-        while replies < batch * 5 {
-            replies += reader.read(&mut buffer).expect("the server answers") as u64;
-        }
-        writer.join().expect("written");
-        at += batch;
+        (at..end).for_each(|number| write(number, &mut request));
+        words(&mut request, &["PING"]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| stream.write_all(request.as_bytes()).expect("the server reads"));
+            let mut last = Vec::new();
+            while !last.ends_with(b"+PONG\r\n") {
+                let count = reader.read(&mut buffer).expect("the server answers");
+                assert!(count > 0, "the server has closed");
+                last.extend_from_slice(&buffer[..count]);
+                last.drain(..last.len().saturating_sub(16));
+            }
+        });
+        at = end;
     }
-    let _ = stream.flush();
+}
+
+/// Appends one request.
+pub fn words(request: &mut String, words: &[&str]) {
+    use std::fmt::Write;
+    write!(request, "*{}\r\n", words.len()).expect("a string takes it");
+    words.iter().for_each(|word| write!(request, "${}\r\n{word}\r\n", word.len()).expect("a string takes it"));
 }
 
 /// The middle one.
