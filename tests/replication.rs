@@ -617,3 +617,29 @@ fn a_killed_master_asks_nobody() {
     assert!(master.wait_end().success());
     assert!(!master.path.join("regent-replicas").exists(), "a clean stop leaves nothing open");
 }
+
+#[test]
+fn a_full_copy_empties_the_caches_of_a_replicas_clients() {
+    let (one, other) = (Server::node(&[]), Server::node(&[]));
+    one.ok("SET k 1");
+    other.ok("SET k 2");
+    let replica = replica_of(&one);
+    let mut target = replica.client();
+    let id = target.cmd(&["CLIENT", "ID"]).int().expect("an id").to_string();
+    target.cmd(&["SUBSCRIBE", "__redis__:invalidate"]);
+    let (mut redirecting, mut direct) = (replica.client(), replica.client());
+    redirecting.cmd(&["CLIENT", "TRACKING", "ON", "REDIRECT", &id]);
+    direct.cmd(&["HELLO", "3"]);
+    direct.cmd(&["CLIENT", "TRACKING", "ON"]);
+    for client in [&mut redirecting, &mut direct] {
+        assert_eq!(client.cmd(&["GET", "k"]).text(), Some(&b"1"[..]));
+    }
+    replica.follow(&other);
+    for client in [&mut target, &mut direct] {
+        let told = client.receive().expect("the caches are to be emptied");
+        let parts = told.items().expect("a message");
+        assert_eq!(parts.last(), Some(&Frame::Null), "{told:?}");
+    }
+    replica.wait_in_step(&other);
+    assert_eq!(direct.cmd(&["GET", "k"]).text(), Some(&b"2"[..]));
+}

@@ -10,10 +10,9 @@
 //! of their labels, and only where there is none left do all leaves get new ones.
 
 use super::checkpoint::{Change, Core, Dropped};
-use super::nested::Nested;
 use super::page::{self, PageError};
+use super::parts::{Books, InParts};
 use super::table::Mark;
-use std::mem;
 
 pub(super) const LEAF_VERSION: u8 = 2;
 /// A leaf that would grow beyond this splits, or a new one begins, unless it has one element only.
@@ -287,14 +286,8 @@ struct Group {
 pub(super) struct Chain {
     groups: Vec<Group>,
     len: u64,
-    space: u32,
     pub(super) encoding: u8,
-    /// Labels of leaves that changed since the last checkpoint began, and of those that the running one takes.
-    dirty: Vec<u128>,
-    pending: Vec<u128>,
-    taken: usize,
-    round: u64,
-    stored: bool,
+    books: Books<u128>,
 }
 
 /// A leaf's place.
@@ -306,22 +299,11 @@ struct At {
 
 impl Chain {
     pub(super) fn new(core: &mut Core, encoding: u8) -> Chain {
-        let space = core.new_space();
-        Chain { round: core.round, ..Chain::hollow(space, encoding) }
+        Chain { groups: Vec::new(), len: 0, encoding, books: Books::new(core) }
     }
 
     pub(super) fn hollow(space: u32, encoding: u8) -> Chain {
-        Chain {
-            groups: Vec::new(),
-            len: 0,
-            space,
-            encoding,
-            dirty: Vec::new(),
-            pending: Vec::new(),
-            taken: 0,
-            round: 0,
-            stored: false,
-        }
+        Chain { groups: Vec::new(), len: 0, encoding, books: Books::hollow(space) }
     }
 
     /// Puts the leaves in that its pages held.
@@ -329,7 +311,7 @@ impl Chain {
         leaves.sort_unstable_by_key(|leaf| leaf.label);
         let distinct = leaves.windows(2).all(|two| two[0].label < two[1].label);
         self.len = leaves.iter().map(|leaf| leaf.len as u64).sum();
-        self.stored = true;
+        self.books.loaded();
         let mut leaves = leaves.into_iter().peekable();
         while leaves.peek().is_some() {
             let leaves: Vec<Leaf> = leaves.by_ref().take(GROUP_LEAVES_MAX * 3 / 4).collect();
@@ -428,12 +410,11 @@ impl Chain {
             return;
         }
         if leaf.mark != Mark::Clean {
-            core.put_aside(Change::Page { space: self.space, page: leaf.page, bytes: leaf.write(self.space) });
+            let space = self.books.space();
+            core.put_aside(Change::Page { space, page: leaf.page, bytes: leaf.write(space) });
         }
         leaf.mark = core.mark;
-        let label = leaf.label;
-        self.rotate(core.round);
-        self.dirty.push(label);
+        self.books.changed(core.round, leaf.label);
     }
 
     pub(super) fn insert(&mut self, core: &mut Core, index: u64, element: &[u8]) {
@@ -555,13 +536,11 @@ impl Chain {
         }
         let count: usize = self.groups.iter().map(|group| group.leaves.len()).sum();
         let mut label = MIDDLE - count as u128 / 2 * STRIDE;
-        self.rotate(core.round);
-        self.dirty.clear();
         // All of them were handed over or set aside.
-        (self.pending, self.taken) = (Vec::new(), 0);
+        self.books.rename_all(core.round);
         for leaf in self.groups.iter_mut().flat_map(|group| &mut group.leaves) {
             leaf.label = label;
-            self.dirty.push(label);
+            self.books.changed(core.round, label);
             label += STRIDE;
         }
     }
@@ -604,7 +583,7 @@ impl Chain {
             let group = &mut self.groups[at.group];
             if here == group.leaves[at.leaf].len {
                 let gone = group.leaves.remove(at.leaf);
-                core.drops.push(Dropped::Page { space: self.space, page: gone.page });
+                core.drops.push(Dropped::Page { space: self.books.space(), page: gone.page });
             } else {
                 group.leaves[at.leaf].remove(place, here);
             }
@@ -633,7 +612,7 @@ impl Chain {
         let gone = leaves.remove(at.leaf + 1);
         leaves[at.leaf].bytes.extend_from_slice(&gone.bytes[gone.start..]);
         leaves[at.leaf].len += gone.len;
-        core.drops.push(Dropped::Page { space: self.space, page: gone.page });
+        core.drops.push(Dropped::Page { space: self.books.space(), page: gone.page });
     }
 
     pub(super) fn duplicate(&self, core: &mut Core) -> Chain {
@@ -644,70 +623,33 @@ impl Chain {
         copy
     }
 
-    fn find_label(&mut self, label: u128) -> Option<&mut Leaf> {
+    fn find_label(&self, label: u128) -> Option<At> {
         let group = self.groups.partition_point(|group| group.leaves[0].label <= label).checked_sub(1)?;
-        let leaves = &mut self.groups[group].leaves;
-        let leaf = leaves.binary_search_by_key(&label, Leaf::label).ok()?;
-        Some(&mut leaves[leaf])
+        let leaf = self.groups[group].leaves.binary_search_by_key(&label, Leaf::label).ok()?;
+        Some(At { group, leaf })
     }
 }
 
-impl Nested for Chain {
-    fn space(&self) -> u32 {
-        self.space
+impl InParts for Chain {
+    /// A leaf, by its label.
+    type Part = u128;
+
+    fn books(&self) -> &Books<u128> {
+        &self.books
     }
 
-    fn rotate(&mut self, round: u64) {
-        if self.round != round {
-            debug_assert!(!self.owes(), "the checkpoint before took it all, or gave it back");
-            self.round = round;
-            self.pending = mem::take(&mut self.dirty);
-            self.taken = 0;
-            self.stored |= !self.pending.is_empty();
-        }
+    fn books_mut(&mut self) -> &mut Books<u128> {
+        &mut self.books
     }
 
-    fn owes(&self) -> bool {
-        self.taken < self.pending.len()
+    fn mark_of(&mut self, label: u128) -> Option<(&mut Mark, u64)> {
+        let At { group, leaf } = self.find_label(label)?;
+        let leaf = &mut self.groups[group].leaves[leaf];
+        Some((&mut leaf.mark, leaf.page))
     }
 
-    fn dirty_pages(&self) -> usize {
-        self.dirty.len()
-    }
-
-    fn is_stored(&self) -> bool {
-        self.stored
-    }
-
-    fn take_pages(&mut self, core: &mut Core, left: &mut isize, out: &mut Vec<Change>) -> bool {
-        let (space, mark) = (self.space, core.mark.other());
-        while self.taken < self.pending.len() && *left > 0 {
-            let label = self.pending[self.taken];
-            self.taken += 1;
-            match self.find_label(label) {
-                Some(leaf) if leaf.mark == mark => {
-                    leaf.mark = Mark::Clean;
-                    let change = Change::Page { space, page: leaf.page, bytes: leaf.write(space) };
-                    *left -= change.bytes() as isize;
-                    out.push(change);
-                }
-                _ => *left -= super::checkpoint::SKIP_COST,
-            }
-        }
-        !self.owes()
-    }
-
-    fn take_back(&mut self, core: &mut Core) {
-        self.rotate(core.round);
-        for label in mem::take(&mut self.pending) {
-            let mark = core.mark;
-            if let Some(leaf) = self.find_label(label)
-                && leaf.mark != mark
-            {
-                leaf.mark = mark;
-                self.dirty.push(label);
-            }
-        }
-        self.taken = 0;
+    fn write(&self, label: u128) -> Vec<u8> {
+        let at = self.find_label(label).expect("a leaf that is there");
+        self.leaf(at).write(self.books.space())
     }
 }

@@ -51,7 +51,7 @@
 //! types), `usage` (the access bits), `string`, `packed` (small collections), `table` (a sub-table), `db` (directory, reading, SCAN), `sample` (luck), `write` (all
 //! changes, splits, deadlines that are due), `map` (large hashes and sets; how a small collection changes and grows),
 //! `hashes`, `sets`, `chain` and `lists`, `order` and `zsets`; streams: `listpack`, `stream_node`, `stream_head`,
-//! `stream_group`, `stream`, `stream_page`, `streams`; `page` (the bytes of a page), `checkpoint` and `nested`
+//! `stream_group`, `stream`, `stream_page`, `streams`; `page` (the bytes of a page), `checkpoint`, `nested` and `parts`
 //! (handing over), `load` (back), `digest` (DEBUG DIGEST).
 //!
 //! Why so: one table for all keys stops the loop for 90 to 180 ms when a million keys double; sub-tables split in
@@ -76,6 +76,7 @@ mod nested;
 mod order;
 mod packed;
 mod page;
+mod parts;
 mod sample;
 mod sets;
 mod stream;

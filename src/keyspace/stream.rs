@@ -8,7 +8,7 @@
 //! Every change of a part goes through [`Stream::touch`] before it happens.
 
 use super::checkpoint::{Change, Core, Dropped};
-use super::nested::Nested;
+use super::parts::{Books, InParts};
 use super::stream_group::{Group, Leaf, Pending};
 use super::stream_head::StreamHead;
 use super::stream_node::{self, Entry, Node, NodeLimits};
@@ -16,7 +16,6 @@ use super::stream_page::{self, Part, Parts};
 use super::table::Mark;
 use crate::base::StreamId;
 use std::collections::BTreeMap;
-use std::mem;
 use std::ops::{ControlFlow, RangeInclusive};
 
 /// A node in memory.
@@ -33,15 +32,9 @@ pub(super) struct Stream {
     /// In the order of their names.
     groups: Vec<Group>,
     next_group: u32,
-    space: u32,
     page: u64,
     mark: Mark,
-    /// Parts that changed since the last checkpoint began, and those that the running one takes.
-    dirty: Vec<Part>,
-    pending: Vec<Part>,
-    taken: usize,
-    round: u64,
-    stored: bool,
+    books: Books<Part>,
 }
 
 /// What is to be left of a stream.
@@ -93,8 +86,8 @@ impl Trim {
 
 impl Stream {
     pub(super) fn new(core: &mut Core) -> Stream {
-        let mut stream = Stream::hollow(core.new_space());
-        (stream.round, stream.page) = (core.round, core.new_page());
+        let books = Books::new(core);
+        let mut stream = Stream { page: core.new_page(), books, ..Stream::hollow(0) };
         stream.touch(core, Part::Trunk);
         stream
     }
@@ -106,21 +99,17 @@ impl Stream {
             nodes: BTreeMap::new(),
             groups: Vec::new(),
             next_group: 0,
-            space,
             page: 0,
             mark: Mark::Clean,
-            dirty: Vec::new(),
-            pending: Vec::new(),
-            taken: 0,
-            round: 0,
-            stored: false,
+            books: Books::hollow(space),
         }
     }
 
     /// Puts in what its pages held; whether they make a stream.
     pub(super) fn load(&mut self, parts: Parts) -> bool {
         let Parts { trunk: Some((page, trunk)), nodes, leaves } = parts else { return false };
-        (self.page, self.stored) = (page, true);
+        self.page = page;
+        self.books.loaded();
         self.head = trunk.head;
         self.next_group = trunk.next_group;
         self.groups = trunk.groups;
@@ -191,40 +180,16 @@ impl Stream {
         }
         if before != Mark::Clean {
             let bytes = self.write(part);
-            core.put_aside(Change::Page { space: self.space, page, bytes });
+            core.put_aside(Change::Page { space: self.books.space(), page, bytes });
         }
         if let Some((mark, _)) = self.mark_of(part) {
             *mark = core.mark;
         }
-        self.rotate(core.round);
-        self.dirty.push(part);
-    }
-
-    fn mark_of(&mut self, part: Part) -> Option<(&mut Mark, u64)> {
-        match part {
-            Part::Trunk => Some((&mut self.mark, self.page)),
-            Part::Node(id) => self.nodes.get_mut(&id).map(|held| (&mut held.mark, held.page)),
-            Part::Pending(number, bound) => {
-                let group = self.groups.iter_mut().find(|group| group.number == number)?;
-                group.leaves.get_mut(&bound).map(|leaf| (&mut leaf.mark, leaf.page))
-            }
-        }
-    }
-
-    /// The page of a part that is there.
-    fn write(&self, part: Part) -> Vec<u8> {
-        match part {
-            Part::Trunk => stream_page::write_trunk(self.space, self.page, &self.head, self.next_group, &self.groups),
-            Part::Node(id) => stream_page::write_node(self.space, &self.nodes[&id], id),
-            Part::Pending(number, bound) => {
-                let group = self.groups.iter().find(|group| group.number == number).expect("a part that is there");
-                stream_page::write_leaf(self.space, number, bound, &group.leaves[&bound])
-            }
-        }
+        self.books.changed(core.round, part);
     }
 
     fn drop_page(&self, core: &mut Core, page: u64) {
-        core.drops.push(Dropped::Page { space: self.space, page });
+        core.drops.push(Dropped::Page { space: self.books.space(), page });
     }
 
     // ------------------------------------------------------------------ entries
@@ -464,61 +429,37 @@ impl Stream {
     }
 }
 
-impl Nested for Stream {
-    fn space(&self) -> u32 {
-        self.space
+impl InParts for Stream {
+    type Part = Part;
+
+    fn books(&self) -> &Books<Part> {
+        &self.books
     }
 
-    fn rotate(&mut self, round: u64) {
-        if self.round != round {
-            debug_assert!(!self.owes(), "the checkpoint before took it all, or gave it back");
-            self.round = round;
-            self.pending = mem::take(&mut self.dirty);
-            self.taken = 0;
-            self.stored |= !self.pending.is_empty();
-        }
+    fn books_mut(&mut self) -> &mut Books<Part> {
+        &mut self.books
     }
 
-    fn owes(&self) -> bool {
-        self.taken < self.pending.len()
-    }
-
-    fn dirty_pages(&self) -> usize {
-        self.dirty.len()
-    }
-
-    fn is_stored(&self) -> bool {
-        self.stored
-    }
-
-    fn take_pages(&mut self, core: &mut Core, left: &mut isize, out: &mut Vec<Change>) -> bool {
-        let owed = core.mark.other();
-        while self.taken < self.pending.len() && *left > 0 {
-            let part = self.pending[self.taken];
-            self.taken += 1;
-            match self.mark_of(part) {
-                Some((mark, page)) if *mark == owed => {
-                    *mark = Mark::Clean;
-                    let change = Change::Page { space: self.space, page, bytes: self.write(part) };
-                    *left -= change.bytes() as isize;
-                    out.push(change);
-                }
-                _ => *left -= super::checkpoint::SKIP_COST,
+    fn mark_of(&mut self, part: Part) -> Option<(&mut Mark, u64)> {
+        match part {
+            Part::Trunk => Some((&mut self.mark, self.page)),
+            Part::Node(id) => self.nodes.get_mut(&id).map(|held| (&mut held.mark, held.page)),
+            Part::Pending(number, bound) => {
+                let group = self.groups.iter_mut().find(|group| group.number == number)?;
+                group.leaves.get_mut(&bound).map(|leaf| (&mut leaf.mark, leaf.page))
             }
         }
-        !self.owes()
     }
 
-    fn take_back(&mut self, core: &mut Core) {
-        self.rotate(core.round);
-        for part in mem::take(&mut self.pending) {
-            if let Some((mark, _)) = self.mark_of(part)
-                && *mark != core.mark
-            {
-                *mark = core.mark;
-                self.dirty.push(part);
+    fn write(&self, part: Part) -> Vec<u8> {
+        let space = self.books.space();
+        match part {
+            Part::Trunk => stream_page::write_trunk(space, self.page, &self.head, self.next_group, &self.groups),
+            Part::Node(id) => stream_page::write_node(space, &self.nodes[&id], id),
+            Part::Pending(number, bound) => {
+                let group = self.groups.iter().find(|group| group.number == number).expect("a part that is there");
+                stream_page::write_leaf(space, number, bound, &group.leaves[&bound])
             }
         }
-        self.taken = 0;
     }
 }

@@ -170,10 +170,11 @@ impl<'a> DbMut<'a> {
         Some(Detached(entry))
     }
 
-    /// Puts a detached entry under this key, over what is there: RENAME, MOVE (to another database of this keyspace).
+    /// Puts a detached entry under this key, over what is there: RENAME, MOVE (to another database of this keyspace). It
+    /// counts as one that was used now, as in Redis.
     pub fn put(&mut self, key: Key<'_>, mut detached: Detached) -> Option<Detached> {
         let old = self.remove(key);
-        let (deadline, access) = (detached.0.deadline(), detached.0.access());
+        let deadline = detached.0.deadline();
         let heap = detached.0.take_heap();
         let value = match (heap, detached.0.value()) {
             (Some(heap), _) => NewValue::Heap(heap),
@@ -183,7 +184,7 @@ impl<'a> DbMut<'a> {
             (None, Stored::Heap(_)) => unreachable!("it was taken out"),
         };
         let entry = Entry::new(key.bytes, deadline, value);
-        entry.set_access(access);
+        entry.set_access(self.core.clock);
         self.insert(key.hash, entry);
         old
     }

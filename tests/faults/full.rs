@@ -146,6 +146,47 @@ fn what_the_log_could_not_take_is_told_to_nobody_until_it_can() {
     assert_eq!(node.digest(), digest);
 }
 
+/// Client-side caches and subscribers to events hear of an effect what clients hear of it: nothing before the log has it.
+#[test]
+fn no_cache_is_told_of_what_the_log_could_not_take() {
+    let disk = SmallDisk::mount(DISK_BYTES);
+    let mut node = Server::prepare_node_at(disk.path(), &["notify-keyspace-events KA"]);
+    node.start();
+    node.ok("SET big small");
+    let ready = |requests: &[&str]| {
+        let mut client = node.client();
+        for request in requests {
+            client.cmd(&request.split(' ').collect::<Vec<_>>());
+        }
+        client
+    };
+    let direct = ready(&["HELLO 3", "CLIENT TRACKING ON", "GET big"]);
+    let broadcast = ready(&["HELLO 3", "CLIENT TRACKING ON BCAST"]);
+    let mut target = node.client();
+    let id = target.cmd(&["CLIENT", "ID"]).int().expect("an id");
+    target.cmd(&["SUBSCRIBE", "__redis__:invalidate"]);
+    let _caching = ready(&[&format!("CLIENT TRACKING ON REDIRECT {id}"), "GET big"]);
+    let events = ready(&["SUBSCRIBE __keyspace@0__:big"]);
+    let mut hearers = [direct, broadcast, target, events];
+    let ballast = disk.fill();
+    let mut writer = node.client();
+    too_much(&mut writer);
+    node.wait_for_log("Error writing to the AOF file: No space left on device");
+    for (number, hearer) in hearers.iter_mut().enumerate() {
+        hearer.patience(Duration::from_millis(150));
+        assert!(hearer.receive().is_err(), "hearer {number} was told of an effect that the log lacks");
+        hearer.patience(SOON);
+    }
+    std::fs::remove_file(ballast).expect("the space is given back");
+    writer.patience(SOON);
+    assert!(writer.receive().expect("a reply").is_ok());
+    for hearer in &mut hearers {
+        let told = hearer.receive().expect("told now");
+        let kind = told.items().and_then(|items| items.first()?.text()).unwrap_or_default();
+        assert!([&b"invalidate"[..], b"message"].contains(&kind), "{told:?}");
+    }
+}
+
 #[test]
 fn who_waits_too_long_for_the_log_is_closed_without_a_reply() {
     let disk = SmallDisk::mount(DISK_BYTES);
