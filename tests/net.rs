@@ -4,6 +4,8 @@ mod support;
 
 #[path = "net/busy.rs"]
 mod busy;
+#[path = "net/memory.rs"]
+mod memory;
 #[path = "net/stop.rs"]
 mod stop;
 #[path = "net/tls.rs"]

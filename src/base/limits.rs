@@ -96,5 +96,11 @@ pub const SLOWLOG_WORD_BYTES_MAX: usize = 128;
 /// Spikes that LATENCY remembers of one kind of event.
 pub const LATENCY_SAMPLES_MAX: usize = 160;
 
+/// The room that a client keeps for replies when all are sent: at first, and at most (Redis' `PROTO_REPLY_MIN_BYTES` and
+/// `PROTO_REPLY_CHUNK_BYTES`).
+pub const REPLY_BUFFER_BYTES_MIN: usize = 1024;
+/// See [`REPLY_BUFFER_BYTES_MIN`].
+pub const REPLY_BUFFER_BYTES_MAX: usize = 16 * 1024;
+
 /// Error codes that are counted one by one; what scripts make up beyond them is counted together.
 pub const ERROR_CODES_MAX: usize = 128;

@@ -16,7 +16,6 @@ impl Server {
         let (db, proto) = (client.db, client.proto);
         let out = std::mem::take(&mut client.out);
         client.commands += 1;
-        client.active = self.mono;
         let mut cx = Cx::new(self, slot, db, proto, out, Origin::Client);
         cx.perform(spec, &mut args);
         cx.finish();

@@ -2,9 +2,12 @@
 
 use super::acl::{DEFAULT, UserId};
 use super::args::OwnedArgs;
+use super::client_care::ReplyRoom;
+use super::client_eviction::Counted;
 use super::pubsub::Sort;
 use super::spec::{Flags, Spec};
 use super::tracking::Tracking;
+use crate::base::limits::REPLY_BUFFER_BYTES_MIN;
 use crate::base::{Millis, Offset};
 use crate::keyspace::Kind as ValueKind;
 use crate::resp::{Parser, Proto};
@@ -33,12 +36,14 @@ pub struct Client {
     /// Who it is, and whether that user may do everything.
     pub user: UserId,
     pub may_all: bool,
-    /// Monotonic clock: when it connected, when it last asked for something.
+    /// Monotonic clock: when it connected, when it last sent something or took what it was sent.
     pub since: Millis,
     pub active: Millis,
     /// Replies on their way out; the first `cleared` bytes may be sent (see the turn, in `runtime`).
     pub out: Vec<u8>,
     pub cleared: usize,
+    /// How much of `out` is kept when all is sent.
+    pub reply: ReplyRoom,
     /// In the list of clients with new output since the last flush.
     pub touched: bool,
     /// The bytes of a request that has not come whole.
@@ -52,6 +57,10 @@ pub struct Client {
     pub patterns: BTreeSet<Vec<u8>>,
     /// Shard channels.
     pub shards: BTreeSet<Vec<u8>>,
+    /// Bytes of the names in these three, and of the keys that it watches.
+    pub(super) named_bytes: usize,
+    /// What `maxmemory-clients` has counted it with.
+    pub(super) counted: Counted,
     pub replies: Replies,
     /// CLIENT TRACKING.
     pub tracking: Option<Box<Tracking>>,
@@ -89,6 +98,8 @@ pub struct Multi {
     /// The flags that any of the queued has, and those that any of them lacks: EXEC is held to both.
     pub any: Flags,
     pub lacking: Flags,
+    /// What the queued words take.
+    pub(super) words_bytes: usize,
     /// A command was refused while queuing: EXEC aborts.
     pub broken: bool,
 }
@@ -96,6 +107,7 @@ pub struct Multi {
 impl Multi {
     /// Queues a request, which has these flags.
     pub fn push(&mut self, spec: &'static Spec, request: OwnedArgs, flags: Flags) {
+        self.words_bytes += request.bytes();
         self.queue.push((spec, request));
         self.any = self.any.or(flags);
         self.lacking = self.lacking.or(Flags::ALL.without(flags));
@@ -174,8 +186,9 @@ impl Client {
             may_all: true,
             since: now,
             active: now,
-            out: Vec::new(),
+            out: Vec::with_capacity(REPLY_BUFFER_BYTES_MIN),
             cleared: 0,
+            reply: ReplyRoom::new(now),
             touched: false,
             partial: Vec::new(),
             parser: Parser::default(),
@@ -185,6 +198,8 @@ impl Client {
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             shards: BTreeSet::new(),
+            named_bytes: 0,
+            counted: Counted::default(),
             replies: Replies::On,
             tracking: None,
             blocked: None,

@@ -1,27 +1,42 @@
 //! The line of one client, as CLIENT LIST and log lines show it: Redis 7.2's fields in their order, and what came later.
 
 use super::client::{Client, Closing, Kind, Slot};
-use super::{Mode, OwnedArgs, Server};
+use super::{Args, Cx, Mode, Server};
 use crate::resp::Proto;
 use std::fmt::Write;
 
 /// Without a line end. Empty for a slot without a client.
 pub fn client_line(server: &Server, slot: Slot) -> String {
+    line(server, slot, 0)
+}
+
+/// The lines of several clients, each with its line end, for one of them that asks: its words and its replies are in the
+/// handler's hands.
+pub(super) fn client_lines(cx: &mut Cx<'_>, slots: &[Slot], args: &Args<'_>) -> String {
+    let asking_bytes = args.all().map(<[u8]>::len).sum();
+    let mut text = String::with_capacity(slots.len() * 320);
+    cx.swap_output();
+    for &slot in slots {
+        text += &line(cx.server, slot, if slot == cx.slot { asking_bytes } else { 0 });
+        text.push('\n');
+    }
+    cx.swap_output();
+    text
+}
+
+fn line(server: &Server, slot: Slot, asking_bytes: usize) -> String {
     let Some(client) = server.clients.get(slot) else { return String::new() };
     let mut line = String::with_capacity(320);
     let text = String::from_utf8_lossy;
     let queued = client.multi.as_ref().map(|multi| &multi.queue);
-    let multi_mem: usize = queued.map_or(0, |queue| queue.iter().map(|(_, args)| OwnedArgs::bytes(args)).sum());
-    let (qbuf, qbuf_free) = (client.partial.len(), client.partial.capacity() - client.partial.len());
-    let omem = client.out.capacity();
-    let total = size_of::<Client>() + client.partial.capacity() + omem + multi_mem;
+    let memory = client.memory();
     let command = client.last.map_or_else(|| "NULL".to_owned(), |spec| spec.full_name());
     let tracking = client.tracking.as_deref();
     let written = write!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={qbuf} \
-         qbuf-free={qbuf_free} argv-mem=0 multi-mem={multi_mem} rbs={omem} rbp={omem} obl={} oll=0 omem=0 \
-         tot-mem={total} events={} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={} \
+         qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={} \
+         cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} \
          tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.addr,
@@ -37,8 +52,21 @@ pub fn client_line(server: &Server, slot: Slot) -> String {
         client.shards.len(),
         queued.map_or(-1, |queue| queue.len() as i64),
         client.watching.len(),
-        client.out.len(),
-        if client.kind == Kind::Stream { "" } else { "r" },
+        memory.qbuf,
+        memory.qbuf_free,
+        memory.argv + asking_bytes,
+        memory.multi,
+        memory.rbs,
+        client.reply.peak,
+        memory.obl,
+        memory.oll,
+        memory.omem,
+        memory.total + asking_bytes,
+        match (client.kind, client.cleared) {
+            (Kind::Stream, _) => "",
+            (_, 0) => "r",
+            _ => "rw", // the socket takes no more for now
+        },
         match client.kind {
             Kind::Stream => "(superuser)".into(),
             _ => text(server.acl.user(client.user).name()),

@@ -67,6 +67,12 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Gives the output buffer back to the client, so that it can be looked at, or takes it out again.
+    pub(super) fn swap_output(&mut self) {
+        let slot = self.slot;
+        std::mem::swap(&mut self.out, &mut self.server.clients[slot].out);
+    }
+
     /// To write the reply with.
     pub fn reply(&mut self) -> Writer<'_> {
         Writer::new(&mut self.out, self.proto)

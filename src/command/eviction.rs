@@ -206,7 +206,11 @@ impl Server {
             _ if excess == 0 => Room::Enough,
             Policy::Noeviction => Room::None,
             _ if self.is_replica() => Room::None,
-            policy => self.evict_bytes(policy, excess, began),
+            policy => {
+                let room = self.evict_bytes(policy, excess, began);
+                self.note_latency("eviction-cycle", (self.ticks)().saturating_sub(began));
+                room
+            }
         };
         if room == Room::Making && !self.eviction.running {
             self.asks.push(Ask::Evict);
@@ -284,9 +288,13 @@ impl Server {
     /// Drops a key for good; how many bytes that has freed.
     fn evict(&mut self, db: u32, key: &[u8], lazy: bool) -> i64 {
         let before = self.counted_memory();
+        let began = self.watches_latency().then(self.ticks);
         let key = self.keyspace.key(key);
         let Some(entry) = self.keyspace.db_mut(db as usize).remove(key) else { return 0 };
         self.free(entry, lazy);
+        if let Some(began) = began {
+            self.note_latency("eviction-del", (self.ticks)().saturating_sub(began));
+        }
         let freed = before as i64 - self.counted_memory() as i64;
         self.stats.evicted_keys += 1;
         self.dirty += 1;

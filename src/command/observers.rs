@@ -129,6 +129,12 @@ impl Server {
         }
     }
 
+    /// Whether spikes are noted at all.
+    #[inline]
+    pub fn watches_latency(&self) -> bool {
+        self.config.settings.latency_monitor_threshold > 0
+    }
+
     /// Whether a client is in MONITOR mode.
     #[inline]
     pub fn is_monitor(&self, slot: Slot) -> bool {

@@ -5,9 +5,10 @@
 
 use super::client::{Closing, Kind, Slot};
 use super::{Server, client_line};
+use crate::base::limits::REPLY_BUFFER_BYTES_MAX;
 
 /// What never counts: in Redis the first bytes of a reply lie in a buffer that each client has anyway.
-const UNCOUNTED_BYTES: usize = 16 << 10;
+pub const UNCOUNTED_BYTES: usize = REPLY_BUFFER_BYTES_MAX;
 
 impl Server {
     /// Closes the client if its output is above the limits of its class; whether it does.
@@ -32,7 +33,7 @@ impl Server {
                 self.mono
             }
         };
-        let too_long = self.mono.since(since).seconds() > limit.soft_seconds;
+        let too_long = self.mono.seconds() - since.seconds() > limit.soft_seconds;
         if !reaches(limit.hard_bytes) && !too_long {
             return false;
         }
@@ -41,17 +42,10 @@ impl Server {
             client_line(self, slot)
         );
         self.stats.output_buffer_disconnections += 1;
+        let client = &mut self.clients[slot];
+        (client.out, client.cleared) = (Vec::new(), 0);
         self.close(slot, Closing::Now);
         true
-    }
-
-    /// The same for all clients.
-    pub fn limit_outputs(&mut self) {
-        let waiting: Vec<Slot> =
-            self.clients.iter().filter(|(_, client)| !client.out.is_empty()).map(|(slot, _)| slot).collect();
-        for slot in waiting {
-            self.limit_output(slot);
-        }
     }
 }
 
@@ -111,7 +105,7 @@ mod tests {
     fn by_default_an_ordinary_client_may_wait_for_any_amount() {
         let (mut server, slot) = server("");
         server.clients[slot].out = vec![0; 64 << 20];
-        server.limit_outputs();
+        server.limit_output(slot);
         assert_eq!(server.clients[slot].closing, None);
     }
 }

@@ -62,13 +62,19 @@ impl Server {
     /// A client listens to a name from now on.
     pub fn subscribe(&mut self, slot: Slot, sort: Sort, name: &[u8]) {
         self.pubsub.names_mut(sort).entry(name.to_vec()).or_default().insert(slot);
-        self.clients[slot].listening_mut(sort).insert(name.to_vec());
+        let client = &mut self.clients[slot];
+        if client.listening_mut(sort).insert(name.to_vec()) {
+            client.named_bytes += name.len();
+        }
     }
 
     /// It does so no longer.
     pub fn unsubscribe(&mut self, slot: Slot, sort: Sort, name: &[u8]) {
         self.pubsub.forget(sort, name, slot);
-        self.clients[slot].listening_mut(sort).remove(name);
+        let client = &mut self.clients[slot];
+        if client.listening_mut(sort).remove(name) {
+            client.named_bytes -= name.len();
+        }
     }
 
     /// Delivers a message to all who listen; how many deliveries there were (PUBLISH's reply).
@@ -119,6 +125,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(slot) else { return };
         for sort in [Sort::Channel, Sort::Pattern, Sort::Shard] {
             for name in std::mem::take(client.listening_mut(sort)) {
+                client.named_bytes -= name.len();
                 self.pubsub.forget(sort, &name, slot);
             }
         }

@@ -2,6 +2,8 @@
 
 use super::acl::Acl;
 use super::client::{Blocked, Client, Closing, Kind, Slot};
+use super::client_care::ClientCare;
+use super::client_eviction::ClientEviction;
 use super::latency::Latency;
 use super::pause::{Pause, Pauses};
 use super::scripting::Scripting;
@@ -101,6 +103,8 @@ pub struct Server {
     /// What the runtime is to drop on another thread.
     pub garbage: Waste,
     pub eviction: Eviction,
+    pub(super) client_eviction: ClientEviction,
+    pub client_care: ClientCare,
     /// What passwords are made of (ACL GENPASS): luck that the runtime leaves at the start, and is told to nobody.
     pub secret: [u64; 4],
     /// Passwords made of it.
@@ -152,7 +156,7 @@ impl Server {
         let sink = Sink::new(SinkConfig::default());
         let process = ProcessView::of(&config);
         let acl = Acl::new(&config.settings.requirepass);
-        Server {
+        let mut server = Server {
             config,
             keyspace,
             stream,
@@ -202,13 +206,17 @@ impl Server {
             payload_checksum: Checksum::Check,
             garbage: Waste::default(),
             eviction: Eviction::default(),
+            client_eviction: ClientEviction::default(),
+            client_care: ClientCare::default(),
             allocated: || 0,
             secret: [0; 4],
             passwords_made: 0,
             dice: Dice(run_id.bytes().iter().fold(0, |state, &byte| state.rotate_left(9) ^ u64::from(byte))),
             next_client_id: 1,
             watched: HashMap::default(),
-        }
+        };
+        server.client_limit_changed();
+        server
     }
 
     /// A connection, or a source of commands, comes in.
@@ -223,6 +231,7 @@ impl Server {
 
     /// It is gone: nothing names its slot any more.
     pub fn disconnect(&mut self, slot: Slot) {
+        self.uncount(slot);
         if let Some(blocked) = self.clients.get_mut(slot).and_then(|client| client.blocked.take()) {
             self.leave_queues(slot, &blocked);
         }
@@ -288,11 +297,13 @@ impl Server {
 
     /// Adds a key to those that break the client's transaction when they change.
     pub fn watch(&mut self, slot: Slot, watched: super::Watched) {
-        let list = &mut self.clients[slot].watching;
+        let client = &mut self.clients[slot];
+        let list = &mut client.watching;
         if list.iter().any(|other| other.db == watched.db && other.key == watched.key) {
             return;
         }
         self.watched.entry((watched.db, watched.key.clone())).or_default().push(slot);
+        client.named_bytes += watched.key.len();
         list.push(watched);
     }
 
@@ -306,6 +317,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(slot) else { return };
         client.watch_broken = false;
         for watched in std::mem::take(&mut client.watching) {
+            client.named_bytes -= watched.key.len();
             let place = (watched.db, watched.key);
             let Some(slots) = self.watched.get_mut(&place) else { continue };
             slots.retain(|&other| other != slot);

@@ -71,6 +71,10 @@ pub struct Stats {
     pub writes: u64,
     pub output_buffer_disconnections: u64,
     pub query_buffer_disconnections: u64,
+    /// Clients closed for `maxmemory-clients`.
+    pub evicted_clients: u64,
+    pub reply_buffer_shrinks: u64,
+    pub reply_buffer_expands: u64,
     /// Calls, time, refusals; one cheap look-up per command, sorted when printed.
     pub by_command: HashMap<SpecKey, CommandStat, RandomState>,
     pub by_error: BTreeMap<String, u64>,

@@ -45,6 +45,11 @@ impl Tracked {
         self.items
     }
 
+    /// Bytes, about: the names of the keys are not looked at.
+    pub fn memory(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>() + self.places.capacity() * size_of::<usize>()
+    }
+
     /// A client has read a key.
     pub fn add(&mut self, key: &[u8], who: Who) {
         let Tracked { rows, places, hasher, items } = self;

@@ -12,7 +12,7 @@
 use super::client::{Client, Slot};
 use super::spec::{Group, READONLY, Spec};
 use super::tracked::{Tracked, Who};
-use super::{Args, Cx, Server};
+use super::{Args, Cx, Server, Trash};
 use crate::resp::{Proto, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +70,9 @@ struct Prefix {
 
 /// So many keys at once are taken out of a table that is too large; twice as many the next time, and so on.
 const EXCESS_KEYS: usize = 100;
+
+/// A table of so many keys is freed at once; a larger one elsewhere.
+const FREED_AT_ONCE_MAX: usize = 64;
 
 const CHANNEL: &[u8] = b"__redis__:invalidate";
 
@@ -236,7 +239,10 @@ impl Server {
         if !self.trackers.active {
             return;
         }
-        self.trackers.keys = Tracked::default();
+        let keys = std::mem::take(&mut self.trackers.keys);
+        if keys.keys() > FREED_AT_ONCE_MAX {
+            self.garbage.push(Trash::cached(keys));
+        }
         let tracks = |(slot, client): (Slot, &Client)| client.tracking.is_some().then_some(slot);
         let slots: Vec<Slot> = self.clients.iter().filter_map(tracks).collect();
         for slot in slots {

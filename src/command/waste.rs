@@ -1,5 +1,7 @@
-//! What was taken out of the keyspace and takes time to free: the runtime drops it on another thread.
+//! What was taken out of the keyspace, or of what is known of caches, and takes time to free: the runtime drops it on another
+//! thread.
 
+use super::tracked::Tracked;
 use crate::keyspace::{Detached, Garbage, OldValue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,6 +18,7 @@ enum What {
     Entry(#[expect(dead_code, reason = "held to be dropped")] Detached),
     Value(#[expect(dead_code, reason = "held to be dropped")] OldValue),
     Databases(#[expect(dead_code, reason = "held to be dropped")] Garbage),
+    Cached(#[expect(dead_code, reason = "held to be dropped")] Tracked),
 }
 
 /// What is on its way (`lazyfree_pending_objects`), what has been freed, and the bytes on their way, about.
@@ -40,6 +43,11 @@ impl Trash {
     /// All keys of databases.
     pub fn databases(garbage: Garbage) -> Trash {
         Trash::new(garbage.len(), garbage.memory(), What::Databases(garbage))
+    }
+
+    /// Which keys clients may have in caches.
+    pub(super) fn cached(keys: Tracked) -> Trash {
+        Trash::new(keys.keys() as u64, keys.memory(), What::Cached(keys))
     }
 
     fn new(objects: u64, bytes: usize, what: What) -> Trash {

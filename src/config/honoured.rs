@@ -214,7 +214,7 @@ honoured! {
     /// How hard eviction works before it lets a request through, 0 to 100.
     "maxmemory-eviction-tenacity" = "10", int(0, 100), OPEN => maxmemory_eviction_tenacity: i64;
     /// Bytes of memory that all clients together may take; negative is a percentage of `maxmemory`; 0 is no limit.
-    "maxmemory-clients" = "0", of(Form::MemoryOrPercent { min: -100, max: LONG }), OPEN | LATER => maxmemory_clients: i64;
+    "maxmemory-clients" = "0", of(Form::MemoryOrPercent { min: -100, max: LONG }), OPEN => maxmemory_clients: i64;
     /// How fast the access counter of LFU eviction saturates.
     "lfu-log-factor" = "10", int(0, INT), OPEN => lfu_log_factor: i64;
     /// Minutes after which that counter is halved.

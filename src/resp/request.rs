@@ -301,6 +301,15 @@ impl Parser {
         }
     }
 
+    /// How many bytes of a request that is not whole have been read for good: the words in front of the one that lacks.
+    pub fn read_bytes(&self) -> usize {
+        match self.at {
+            At::Start | At::FirstLine { .. } => 0,
+            At::Length { line, .. } => line,
+            At::Argument { start, .. } => start,
+        }
+    }
+
     /// Whether it stands between two requests.
     pub fn is_idle(&self) -> bool {
         matches!(self.at, At::Start)

@@ -50,6 +50,7 @@ pub async fn beats(world: Rc<World>) {
             if !rests && now.since(last_sample) >= BEAT {
                 sample(&mut server, now.since(last_sample));
                 last_sample = now;
+                server.tend_clients();
             }
             if !rests && now.seconds() != last_second {
                 last_second = now.seconds();
@@ -129,7 +130,6 @@ fn every_second(world: &Rc<World>, server: &mut Server) {
     }
     drop(disk);
     close_idle(server);
-    server.limit_outputs();
 }
 
 /// `timeout`: clients that have asked for nothing for so long.

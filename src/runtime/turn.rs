@@ -55,6 +55,7 @@ async fn close(world: &Rc<World>) {
     }
     links::released(world);
     flush(world);
+    world.server.borrow_mut().evict_clients();
     asks::perform(world);
     world.freeing.send(&mut world.server.borrow_mut());
 }
@@ -106,11 +107,8 @@ fn close_touched(server: &mut Server) -> usize {
 fn clear(server: &mut Server) {
     for index in 0..server.touched.len() {
         let slot = server.touched[index];
-        let closes = server.limit_output(slot);
+        server.limit_output(slot);
         if let Some(client) = server.clients.get_mut(slot) {
-            if closes {
-                (client.out, client.cleared) = (Vec::new(), 0);
-            }
             client.cleared = client.out.len();
         }
     }

@@ -18,9 +18,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::sync::Notify;
 
-/// An output buffer that has been larger than this is given back when it is empty, in bytes.
-const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
-
 /// See the module.
 pub struct World {
     pub server: RefCell<Server>,
@@ -153,19 +150,25 @@ impl World {
         let Some(client) = server.clients.get_mut(connection.slot) else { return };
         let mut sent = Sent::All;
         if client.cleared > 0 {
+            client.reply.needs(client.out.len());
             let (bytes, how) = connection.send(&client.out[..client.cleared]);
             server.stats.net_out += bytes as u64;
             client.bytes_out += bytes as u64;
             server.stats.writes += 1;
             sent = how;
+            client.active = server.mono;
             if bytes == client.out.len() {
                 client.out.clear();
-                client.out.shrink_to(OUTPUT_KEPT_BYTES);
+                client.out.shrink_to(client.reply.bytes);
             } else {
                 client.out.drain(..bytes);
             }
             client.cleared -= bytes;
         }
+        if server.counts_clients() {
+            server.recount(connection.slot);
+        }
+        let Some(client) = server.clients.get_mut(connection.slot) else { return };
         match sent {
             Sent::Broken => connection.end(),
             Sent::Blocked => {}

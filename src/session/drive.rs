@@ -1,6 +1,6 @@
 //! Requests of a connection, executed in place in the shared read buffer.
 
-use crate::command::{Args, Closing, Server, Slot};
+use crate::command::{Args, Closing, Server, Slot, UNCOUNTED_BYTES};
 use crate::resp::{self, RequestLimits, Step, Writer};
 
 /// Where the drive stopped.
@@ -17,8 +17,20 @@ pub enum Progress {
 /// Executes what `bytes` brings, behind what was kept of the client's earlier bytes. Call it with no bytes when a block
 /// has been lifted. `args` is shared by all clients of a thread.
 pub fn input(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args) -> Progress {
+    let progress = take_in(server, slot, bytes, args);
+    if server.counts_clients() {
+        server.recount(slot);
+    }
+    progress
+}
+
+fn take_in(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args) -> Progress {
+    let now = server.mono;
     let Some(client) = server.clients.get_mut(slot) else { return Progress::Closing };
-    client.bytes_in += bytes.len() as u64;
+    if !bytes.is_empty() {
+        client.bytes_in += bytes.len() as u64;
+        client.active = now;
+    }
     if client.partial.is_empty() {
         let (used, progress) = drive(server, slot, bytes, args);
         if used < bytes.len() && progress != Progress::Closing {
@@ -69,6 +81,7 @@ fn drive(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args) -
             Ok(Step::Command { consumed }) => {
                 server.request(slot, Args::new(args.request(&bytes[done..])));
                 done += consumed;
+                limit_replies(server, slot);
             }
             Err(error) => {
                 Writer::new(&mut client.out, client.proto).error(&format!("ERR {error}"));
@@ -78,6 +91,14 @@ fn drive(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args) -
                 return (done, Progress::Closing);
             }
         }
+    }
+}
+
+/// What a pipeline is answered is limited while it is executed: who asks for more than it may be sent is not executed to
+/// the end.
+fn limit_replies(server: &mut Server, slot: Slot) {
+    if server.clients.get(slot).is_some_and(|client| client.out.len() > UNCOUNTED_BYTES) {
+        server.limit_output(slot);
     }
 }
 

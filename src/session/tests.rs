@@ -119,6 +119,44 @@ fn a_request_without_end_is_not_waited_for() {
     assert_eq!(server.stats.query_buffer_disconnections, 1);
 }
 
+#[test]
+fn a_pipeline_ends_where_its_replies_are_too_many() {
+    let mut server = server();
+    let limits = "client-output-buffer-limit normal 100000 0 0";
+    server.config.load_text(limits, "the test's configuration").expect("a valid configuration");
+    let slot = connect(&mut server);
+    let mut args = Args::default();
+    input(&mut server, slot, b"SETRANGE big 29999 x\r\n", &mut args);
+    let pipeline = b"INCR n\r\nGET big\r\n".repeat(10);
+    assert_eq!(input(&mut server, slot, &pipeline, &mut args), Progress::Closing);
+    assert_eq!(server.clients[slot].closing, Some(Closing::Now));
+    assert_eq!(said(&mut server, slot), "", "nothing of it is sent");
+    assert_eq!(get(&mut server, "n").as_deref(), Some("4"), "and no more of it executed");
+}
+
+#[test]
+fn what_a_client_takes_is_read_off_its_buffers() {
+    let mut server = server();
+    let slot = connect(&mut server);
+    let mut args = Args::default();
+    let idle = server.clients[slot].memory();
+    assert_eq!((idle.qbuf, idle.qbuf_free, idle.argv, idle.multi, idle.omem), (0, 0, 0, 0, 0));
+    input(&mut server, slot, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$50000\r\nxx", &mut args);
+    let partial = server.clients[slot].memory();
+    assert_eq!((partial.qbuf, partial.argv), (2, 28), "a value that has begun, and the words in front of it");
+    assert!(partial.qbuf_free > 49_000 && partial.total > idle.total + 50_000);
+    input(&mut server, slot, &[b'x'; 50_000], &mut args);
+    said(&mut server, slot);
+    let other = connect(&mut server);
+    input(&mut server, other, b"WATCH abc\r\nMULTI\r\nGET k\r\n", &mut args);
+    let queued = server.clients[other].memory();
+    assert!(queued.multi > 4 && queued.total > idle.total + queued.multi);
+    input(&mut server, other, b"DISCARD\r\nSUBSCRIBE abc abcd\r\nUNSUBSCRIBE\r\n", &mut args);
+    server.clients[other].watching = Vec::new();
+    server.clients[other].out = Vec::with_capacity(idle.rbs);
+    assert_eq!(server.clients[other].memory().total, idle.total, "all that it held is given back");
+}
+
 /// A node that obeys a stream.
 fn follower(origin: Origin) -> (Server, StreamReader) {
     let mut server = server();

@@ -84,6 +84,9 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if change.has("requirepass") {
         cx.server.set_default_password();
     }
+    if change.has("maxmemory-clients") || change.has("maxmemory") {
+        cx.server.client_limit_changed();
+    }
     let names: Vec<&'static str> = change.names().collect();
     if !names.is_empty() {
         cx.ask(Ask::Configured(names));

@@ -7,7 +7,7 @@ use crate::base::Millis;
 use crate::base::number::{parse_f64, parse_i64};
 use crate::command::spec::{ADMIN, Group, LOADING, NOSCRIPT, STALE, Spec, spec};
 use crate::command::transfer;
-use crate::command::{Args, Ask, Blocked, Cx, Outcome, Refusal};
+use crate::command::{Args, Ask, Blocked, Cx, Outcome, PEAK_RESET, Refusal};
 use crate::config::bytes_with_unit;
 use crate::keyspace::{Digest, EntryRef};
 use crate::rdb::Checksum;
@@ -57,6 +57,12 @@ const HELP: &[&str] = &[
     "    Write a checkpoint and reload the keyspace from disk.",
     "REPLICATE <word> [<word> ...]",
     "    Replicates the provided command to replicas, allowing data divergence.",
+    "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|time>",
+    "    Sets the time (in milliseconds) to wait between client reply buffer peak resets.",
+    "    In case NEVER is provided the last observed peak will never be reset",
+    "    In case RESET is provided the peak reset time will be restored to the default value",
+    "REPLYBUFFER RESIZING <0|1>",
+    "    Enable or disable the reply buffer resize cron job",
     "SEGFAULT",
     "    Crash the server with sigsegv.",
     "SET-ACTIVE-EXPIRE <0|1>",
@@ -116,6 +122,10 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.server.payload_checksum = if args.bytes()? == b"0" { Checksum::Check } else { Checksum::Skip };
             ok(cx)
         }
+        (b"replybuffer", 2) => {
+            reply_buffer(cx, args)?;
+            ok(cx)
+        }
         (b"quicklist-packed-threshold", 1) => {
             let size = std::str::from_utf8(args.bytes()?).ok().and_then(bytes_with_unit);
             let size = size.filter(|size| (0..1 << 32).contains(size));
@@ -160,6 +170,27 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn ok(cx: &mut Cx<'_>) -> Outcome {
     cx.reply().ok();
+    Ok(())
+}
+
+/// As `atoi` reads it: what is no number is off.
+fn is_on(args: &mut Args<'_>) -> Result<bool, Refusal> {
+    Ok(parse_i64(args.bytes()?).is_some_and(|number| number != 0))
+}
+
+/// DEBUG REPLYBUFFER PEAK-RESET-TIME (NEVER | RESET | milliseconds) | RESIZING (0 | 1)
+fn reply_buffer(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    if args.take("peak-reset-time") {
+        cx.server.client_care.peak_reset = match (args.take("never"), args.take("reset")) {
+            (true, _) => None,
+            (_, true) => Some(PEAK_RESET),
+            _ => Some(Millis(args.int()?)).filter(|span| span.0 >= 0),
+        };
+    } else if args.take("resizing") {
+        cx.server.client_care.resizing = is_on(args)?;
+    } else {
+        return Err(Refusal::err("unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. Try DEBUG HELP."));
+    }
     Ok(())
 }
 

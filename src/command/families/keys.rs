@@ -104,10 +104,13 @@ fn exists(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 /// TOUCH key [key ...]
 fn touch(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let mut there = 0;
+    // It touches for those as well who said CLIENT NO-TOUCH: that is what it is for.
+    let quiet = std::mem::take(&mut cx.client().no_touch);
     while let Some(key) = args.maybe() {
         let key = cx.key(key);
         there += i64::from(cx.read(key, |_, _| ()).is_some());
     }
+    cx.client().no_touch = quiet;
     cx.reply().int(there);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::base::{Millis, number};
 use crate::command::acl::{Acl, UserId};
-use crate::command::{Args, Client, Closing, Cx, Kind, Outcome, Refusal, Slot, client_line};
+use crate::command::{Args, Client, Closing, Cx, Kind, Outcome, Refusal, Slot, client_lines};
 
 /// The TYPE of a client, as these commands name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,11 +130,7 @@ pub fn list(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     } else {
         return Err(Refusal::Syntax);
     }
-    let mut text = String::with_capacity(slots.len() * 320);
-    for slot in slots {
-        text += &client_line(cx.server, slot);
-        text.push('\n');
-    }
+    let text = client_lines(cx, &slots, args);
     cx.reply().verbatim("txt", &text);
     Ok(())
 }

@@ -10,7 +10,7 @@ mod tracking;
 use super::connection::{check_name, is_plain};
 use super::help::help;
 use crate::command::spec::{ADMIN, Flags, Group, LOADING, NONE, NOSCRIPT, STALE, Spec, spec};
-use crate::command::{Args, Cx, Outcome, Refusal, Replies, client_line};
+use crate::command::{Args, Cx, Outcome, Refusal, Replies, client_lines};
 
 pub const ROWS: &[Spec] = &[spec("client", -2, NONE, Group::Connection, |_, _| Err(Refusal::Syntax))
     .doc("2.4.0", "A container for client connection commands.")
@@ -155,8 +155,8 @@ fn setinfo(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// CLIENT INFO
-fn info(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
-    let line = client_line(cx.server, cx.slot) + "\n";
+fn info(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let line = client_lines(cx, &[cx.slot], args);
     cx.reply().verbatim("txt", &line);
     Ok(())
 }

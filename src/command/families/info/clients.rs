@@ -8,14 +8,8 @@ pub const ROWS: &[Row] = &[
     Field("connected_clients", |server| count(server, |client| client.kind == Kind::Normal)),
     Field("cluster_connections", zero),
     Field("maxclients", |server| server.config.settings.maxclients.to_string()),
-    Field("client_recent_max_input_buffer", |server| {
-        let largest = server.clients.iter().map(|(_, client)| client.partial.capacity()).max();
-        largest.unwrap_or(0).to_string()
-    }),
-    Field("client_recent_max_output_buffer", |server| {
-        let largest = server.clients.iter().map(|(_, client)| client.out.capacity()).max();
-        largest.unwrap_or(0).to_string()
-    }),
+    Field("client_recent_max_input_buffer", |server| server.client_care.recent().0.to_string()),
+    Field("client_recent_max_output_buffer", |server| server.client_care.recent().1.to_string()),
     Field("blocked_clients", |server| server.blocked_clients().to_string()),
     Field("tracking_clients", |server| server.trackers.clients().to_string()),
     Field("clients_in_timeout_table", |server| {

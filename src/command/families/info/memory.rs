@@ -2,7 +2,7 @@
 
 use super::Row::{self, Field};
 use super::{human, zero};
-use crate::command::{Client, Kind, Server};
+use crate::command::{Kind, Server};
 
 pub const ROWS: &[Row] = &[
     Field("used_memory", |server| server.memory.used.to_string()),
@@ -53,9 +53,9 @@ pub const ROWS: &[Row] = &[
     Field("mem_total_replication_buffers", |server| server.stream.backlog().memory_bytes().to_string()),
     Field("mem_clients_slaves", |server| {
         let waiting = if server.source.attached() > 0 { server.stream.backlog().excess_bytes() as u64 } else { 0 };
-        (of_clients(server, Kind::Replica) + waiting).to_string()
+        (server.memory_of_clients(Kind::Replica) + waiting).to_string()
     }),
-    Field("mem_clients_normal", |server| of_clients(server, Kind::Normal).to_string()),
+    Field("mem_clients_normal", |server| server.memory_of_clients(Kind::Normal).to_string()),
     Field("mem_cluster_links", zero),
     Field("mem_aof_buffer", |server| server.feed.buffered_bytes().to_string()),
     Field("mem_allocator", |server| match server.memory.allocator {
@@ -74,7 +74,7 @@ pub fn peak(server: &Server) -> u64 {
 
 /// What is not the data: the process at its start, the backlog, the clients' buffers, the tables of keys.
 pub fn overhead(server: &Server) -> u64 {
-    let clients = of_clients(server, Kind::Replica) + of_clients(server, Kind::Normal);
+    let clients = server.memory_of_clients(Kind::Replica) + server.memory_of_clients(Kind::Normal);
     let keys: u64 = server.keyspace.dbs().map(|db| db.overhead_bytes()).sum();
     let buffers = (server.stream.backlog().memory_bytes() + server.feed.buffered_bytes()) as u64;
     server.memory.startup + buffers + clients + keys
@@ -82,11 +82,6 @@ pub fn overhead(server: &Server) -> u64 {
 
 pub fn dataset(server: &Server) -> u64 {
     server.memory.used.saturating_sub(overhead(server))
-}
-
-pub fn of_clients(server: &Server, kind: Kind) -> u64 {
-    let bytes = |client: &Client| size_of::<Client>() + client.partial.capacity() + client.out.capacity();
-    server.clients.iter().filter(|(_, client)| client.kind == kind).map(|(_, client)| bytes(client) as u64).sum()
 }
 
 /// Both machines of Lua.

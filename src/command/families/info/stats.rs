@@ -29,7 +29,7 @@ pub const ROWS: &[Row] = &[
     Field("expired_time_cap_reached_count", |server| server.stats.expired_time_cap_reached.to_string()),
     Field("expire_cycle_cpu_milliseconds", zero),
     Field("evicted_keys", |server| server.stats.evicted_keys.to_string()),
-    Field("evicted_clients", zero),
+    Field("evicted_clients", |server| server.stats.evicted_clients.to_string()),
     Field("total_eviction_exceeded_time", |server| {
         (server.eviction.exceeded_us((server.ticks)()).1 / 1000).to_string()
     }),
@@ -63,8 +63,8 @@ pub const ROWS: &[Row] = &[
     Field("io_threaded_writes_processed", zero),
     Field("client_query_buffer_limit_disconnections", |server| server.stats.query_buffer_disconnections.to_string()),
     Field("client_output_buffer_limit_disconnections", |server| server.stats.output_buffer_disconnections.to_string()),
-    Field("reply_buffer_shrinks", zero),
-    Field("reply_buffer_expands", zero),
+    Field("reply_buffer_shrinks", |server| server.stats.reply_buffer_shrinks.to_string()),
+    Field("reply_buffer_expands", |server| server.stats.reply_buffer_expands.to_string()),
     Field("eventloop_cycles", |server| server.stats.turns.to_string()),
     Field("eventloop_duration_sum", |server| (server.cpu.user_main_us + server.cpu.sys_main_us).to_string()),
     Field("eventloop_duration_cmd_sum", |server| server.stats.busy_us.to_string()),

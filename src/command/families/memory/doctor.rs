@@ -1,6 +1,6 @@
 //! MEMORY DOCTOR: what is out of the ordinary about the node's memory, and what may help.
 
-use super::super::info::memory::{of_clients, peak, ratio};
+use super::super::info::memory::{peak, ratio};
 use crate::command::{Kind, Server};
 
 const MIB: u64 = 1 << 20;
@@ -40,12 +40,12 @@ const FINDINGS: &[Finding] = &[
                threads' stacks.",
     },
     Finding {
-        is_so: |server| of_clients(server, Kind::Replica) > 10 * MIB * count(server, Kind::Replica),
+        is_so: |server| server.memory_of_clients(Kind::Replica) > 10 * MIB * count(server, Kind::Replica),
         text: "The replicas' output waits in memory: they read too slowly. Look at their load and at the network; \
                client-output-buffer-limit replica bounds it.",
     },
     Finding {
-        is_so: |server| of_clients(server, Kind::Normal) > 200 * 1024 * count(server, Kind::Normal),
+        is_so: |server| server.memory_of_clients(Kind::Normal) > 200 * 1024 * count(server, Kind::Normal),
         text: "The clients' buffers are large: CLIENT LIST shows whose (omem, qbuf). Large replies that are not read, \
                and requests that come slowly, wait there.",
     },

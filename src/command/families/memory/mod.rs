@@ -3,7 +3,7 @@
 mod doctor;
 
 use super::help::help;
-use super::info::memory::{dataset, of_clients, overhead, peak, ratio};
+use super::info::memory::{dataset, overhead, peak, ratio};
 use crate::command::spec::{Group, LOADING, NONE, READONLY, STALE, Spec, key, spec};
 use crate::command::{Args, Cx, Kind, Outcome, Refusal};
 
@@ -82,8 +82,8 @@ fn stats(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
         ("total.allocated", Bytes(view.used)),
         ("startup.allocated", Bytes(view.startup)),
         ("replication.backlog", Bytes(server.stream.backlog().memory_bytes() as u64)),
-        ("clients.slaves", Bytes(of_clients(server, Kind::Replica))),
-        ("clients.normal", Bytes(of_clients(server, Kind::Normal))),
+        ("clients.slaves", Bytes(server.memory_of_clients(Kind::Replica))),
+        ("clients.normal", Bytes(server.memory_of_clients(Kind::Normal))),
         ("cluster.links", Bytes(0)),
         ("aof.buffer", Bytes(0)),
         ("lua.caches", Bytes(0)),
