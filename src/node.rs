@@ -8,6 +8,7 @@ use crate::command::acl::Acl;
 use crate::command::{Kind, Names, Origin, Parts, Save, Server};
 use crate::config::{Config, Role, ShutdownFlags};
 use crate::keyspace::Keyspace;
+use crate::rdb::Checksum;
 use crate::runtime::listener::{Doors, UnixDoor};
 use crate::runtime::process::{self, Signals, Stop, daemonize, notify_ready};
 use crate::runtime::tls::Tls;
@@ -49,10 +50,6 @@ fn start(config: Config) -> Result<i32, String> {
         ),
     }
     launch::tell_kept(&config);
-    let later = config.later_in_use();
-    if !later.is_empty() {
-        tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
-    }
     if listener::transports(settings).next().is_none() {
         return Err("Configured to not listen anywhere, exiting.".into());
     }
@@ -63,7 +60,7 @@ fn start(config: Config) -> Result<i32, String> {
     let clients = process::open_files_limit(settings.maxclients)?;
     let mut config = config;
     config.settings.maxclients = clients;
-    let _pid_file = launch::show(&config, "regent node", "/var/run/redis.pid");
+    let _pid_file = launch::show(&config, launch::NODE_TITLE, "/var/run/redis.pid");
     launch::block_on(serve(config, names, acl, ways))
 }
 
@@ -146,7 +143,7 @@ fn on_signal(world: &Rc<World>, stop: Stop) {
         _ => Save::Default,
     };
     let (now, force) = (flags.has(ShutdownFlags::NOW), flags.has(ShutdownFlags::FORCE));
-    runtime::begin_stop(world, StopRequest { save, now, force });
+    runtime::stop_by_signal(world, StopRequest { save, now, force });
 }
 
 /// What the disk holds, as a server that stands where the node ended.
@@ -202,6 +199,11 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
             server.disconnect(slot);
             server.stream = recovery::stand(&replayed, backlog);
             if let Some(cut) = &replayed.cut {
+                if !server.config.settings.aof_load_truncated {
+                    return Err(format!(
+                        "{cut}; aof-load-truncated is no, so nothing is cut, and the node does not start"
+                    ));
+                }
                 tracing::warn!("{cut}");
             }
             tracing::info!(
@@ -230,7 +232,7 @@ fn take_over_dump(server: &mut Server, disk: &mut disk::Disk) -> Result<(), Stri
     let path = Path::new(&settings.dir).join(&settings.dbfilename);
     let past = settings.replicaof.is_none().then_some(server.wall);
     let began = clock::mono();
-    let filled = rdb_file::read(&path, &settings, past)
+    let filled = rdb_file::read(&path, &settings, past, Checksum::Check)
         .map_err(|error| format!("{error}. Terminating server after rdb file reading failure."))?;
     let Some(filled) = filled else { return Ok(()) };
     let id = runtime::random_id(ReplId::from_random);

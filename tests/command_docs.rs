@@ -26,6 +26,7 @@ const CHANGED: &[(&str, &str)] = &[
     ("georadiusbymember", "STORE or STOREDIST"),
     ("lcs", "another name"),
     ("migrate", "other names"),
+    ("module|loadex", "another shape"),
     ("pfmerge", "none is allowed"),
     ("psetex", "deprecated"),
     ("psubscribe", "another shape"),

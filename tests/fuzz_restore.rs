@@ -123,7 +123,7 @@ fn spoilt_payloads_are_refused_or_whole() {
             if dice.below(2) == 0 {
                 let end = payload.len() - 8;
                 payload[end..].fill(0);
-                node.server.payload_checksum = Checksum::Skip;
+                node.server.switches.checksum = Checksum::Skip;
             }
             match ask(&mut node, slot, &[&b"RESTORE"[..], b"k", b"0", &payload]) {
                 Frame::Error(text) if text == "ERR Bad data format" => {
@@ -136,7 +136,7 @@ fn spoilt_payloads_are_refused_or_whole() {
             // It is what its own dump says.
             let digest = ask(&mut node, slot, &["DEBUG", "DIGEST-VALUE", "k"]);
             let Frame::Bulk(again) = ask(&mut node, slot, &["DUMP", "k"]) else { panic!("no payload") };
-            node.server.payload_checksum = Checksum::Check;
+            node.server.switches.checksum = Checksum::Check;
             let reply = ask(&mut node, slot, &[&b"RESTORE"[..], b"twin", b"0", &again]);
             assert_eq!(reply, Frame::Simple("OK".into()), "{}: what is dumped is taken", form.name);
             assert_eq!(ask(&mut node, slot, &["DEBUG", "DIGEST-VALUE", "twin"]), digest, "{}", form.name);

@@ -216,6 +216,39 @@ fn debug_reload_reads_the_keyspace_back() {
     assert_eq!(standing(&node), before);
 }
 
+/// Another data set than the stream has told is a history of its own: a crash finds it, and a replica copies it.
+#[test]
+fn debug_reload_takes_an_rdb_file_in() {
+    let mut node = Server::node(&[]);
+    let replica = Server::node(&[]);
+    node.ok("SET kept 1");
+    let library = b"#!lua name=one\nredis.register_function('one', function() return 1 end)";
+    node.cmd(&[b"FUNCTION".as_slice(), b"LOAD", library]);
+    node.ok("DEBUG RELOAD");
+    let saved = node.digest();
+    node.ok("SET kept 2");
+    node.ok("SET later 1");
+    replica.ok(&format!("REPLICAOF 127.0.0.1 {}", node.port));
+    wait_until("the copy", SOON, || replica.digest() == node.digest());
+
+    let refused = node.ask("DEBUG RELOAD NOSAVE NOFLUSH");
+    assert_eq!(refused, Frame::Error("ERR Error trying to load the RDB dump, check server logs.".into()));
+    assert_eq!(node.ask("GET kept"), bulk("2"));
+    node.ok("DEBUG RELOAD NOSAVE NOFLUSH MERGE");
+    assert_eq!((node.ask("GET kept"), node.ask("GET later")), (bulk("1"), bulk("1")));
+    assert_eq!(node.ask("FCALL one 0"), Frame::Int(1));
+    wait_until("the merged set on the replica", SOON, || replica.digest() == node.digest());
+
+    node.ok("DEBUG RELOAD NOSAVE");
+    assert_eq!(node.digest(), saved);
+    let refused = replica.ask("DEBUG RELOAD NOSAVE");
+    assert!(matches!(refused, Frame::Error(_)), "{refused:?}");
+    node.crash();
+    assert_eq!(node.digest(), saved);
+    assert_eq!(node.ask("FCALL one 0"), Frame::Int(1));
+    wait_until("the saved set on the replica", SOON, || replica.digest() == saved);
+}
+
 #[test]
 fn another_port_is_listened_on_or_the_old_one() {
     let node = Server::node(&[]);

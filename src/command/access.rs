@@ -236,9 +236,9 @@ impl Server {
     /// written nothing of its own yet.
     pub fn expire_due(&mut self, keys_max: usize) -> bool {
         if self.is_replica() {
-            return self.active_expire && self.loading.is_none() && self.expire_local(keys_max);
+            return self.switches.active_expire && self.loading.is_none() && self.expire_local(keys_max);
         }
-        let idle = !self.active_expire
+        let idle = !self.switches.active_expire
             || self.loading.is_some()
             || self.fault.is_some()
             || self.stream.must_own()

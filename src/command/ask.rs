@@ -30,8 +30,8 @@ pub enum Ask {
     Migrate(Box<Migration>),
     /// DEBUG SLEEP: stop the loop.
     Sleep(Millis),
-    /// DEBUG RELOAD / LOADAOF: a checkpoint, then the keyspace anew from disk.
-    Reload { slot: Slot },
+    /// DEBUG RELOAD / LOADAOF: the keyspace anew from disk.
+    Reload { slot: Slot, how: Reload },
     /// DEBUG CHANGE-REPL-ID, or a promotion: a history record first, then the new id.
     NewHistory { replid: ReplId },
     /// DEBUG SEGFAULT / PANIC / RESTART are for tests of crashes: end at once, like `kill -9`.
@@ -42,6 +42,16 @@ pub enum Ask {
     Evict,
     /// CLIENT PAUSE or UNPAUSE: look at paused clients again.
     PauseChanged,
+}
+
+/// Where a keyspace that is read anew comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The last checkpoint and the log behind it.
+    Log,
+    /// The RDB file: written before (`save`), in the place of what is there (`flush`) or added to it, where it wins a
+    /// conflict (`merge`).
+    File { save: bool, flush: bool, merge: bool },
 }
 
 /// SHUTDOWN SAVE | NOSAVE.

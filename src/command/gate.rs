@@ -4,8 +4,8 @@
 use super::args::Args;
 use super::client::{Client, Kind};
 use super::spec::{
-    ALLOW_BUSY, DENYOOM, Flags, Group, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, NONE, NOSCRIPT, READONLY, STALE,
-    Spec, WRITE,
+    ALLOW_BUSY, BLOCKING, DENYOOM, Flags, Group, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, NONE, NOSCRIPT, READONLY,
+    STALE, Spec, WRITE,
 };
 use super::{Context, Cx, Loading, Refusal, Server, eviction};
 use crate::resp::Proto;
@@ -179,7 +179,7 @@ pub fn check_inner(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>, script
     if !spec.fits(args.len()) {
         return Err(Refusal::err("Wrong number of args calling Redis command from script"));
     }
-    if flags.has(NOSCRIPT) && !(cx.server.scripting.deny_ignored && may_be_allowed(spec)) {
+    if flags.has(NOSCRIPT) && !(cx.server.switches.scripts_may_more && leaves_the_unit_alone(spec)) {
         return Err(Refusal::err("This Redis command is not allowed from script"));
     }
     if !cx.obeys() && !cx.server.clients[cx.slot].may_all {
@@ -224,11 +224,15 @@ pub fn check_inner(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>, script
     Ok(())
 }
 
-/// What DEBUG SET-DISABLE-DENY-SCRIPTS opens to scripts: not what would change the script's own ground, its client's
-/// transaction, subscriptions and other scripts.
+/// Whether a command that is denied to scripts would not break the unit that the script is, nor what its client reads
+/// (DEBUG SET-DISABLE-DENY-SCRIPTS).
 #[cold]
-fn may_be_allowed(spec: &Spec) -> bool {
-    !matches!(spec.group, Group::Scripting | Group::Transactions | Group::PubSub)
+fn leaves_the_unit_alone(spec: &Spec) -> bool {
+    let breaks = matches!(spec.group, Group::Scripting | Group::Transactions | Group::PubSub)
+        || spec.flags.has(BLOCKING)
+        || matches!(spec.name, "replicaof" | "slaveof" | "failover" | "replconf" | "psync" | "sync" | "monitor")
+        || matches!(spec.name, "save" | "shutdown" | "auth" | "hello" | "reset" | "quit");
+    !breaks
 }
 
 /// Whether the user may execute this (`redis.acl_check_cmd`).

@@ -8,7 +8,7 @@ use super::args::{Args, OwnedArgs};
 use super::client::Slot;
 use super::spec::{Group, Spec, WRITE};
 use super::{Cx, Origin, Refusal, Server, gate, table};
-use crate::rdb;
+use crate::rdb::{self, Checksum};
 use crate::resp::{Proto, Request, Writer};
 use crate::script::{self, Ended, Flags, Host, Libraries, Library, Loaded, Place, Verdict, Vm};
 use ahash::RandomState;
@@ -38,8 +38,6 @@ pub struct Scripting {
     pub running: Option<Running>,
     /// `redis.set_repl(redis.REPL_NONE)`: what is changed goes to no log and no replica.
     pub unfed: bool,
-    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call more than they should.
-    pub deny_ignored: bool,
     /// Set by the runtime.
     pub bystanders: Option<Rc<dyn Bystanders>>,
 }
@@ -307,7 +305,7 @@ impl Server {
 
     /// FUNCTION RESTORE: all of these libraries, or none.
     pub fn restore_libraries(&mut self, payload: &[u8], policy: Policy, limited: bool) -> Result<(), String> {
-        let texts = rdb::restore_functions(payload)?;
+        let texts = rdb::restore_functions(payload, if limited { self.switches.checksum } else { Checksum::Skip })?;
         let mut libraries = match policy {
             Policy::Flush => Libraries::default(),
             Policy::Append | Policy::Replace => self.scripting.libraries.clone(),

@@ -9,11 +9,10 @@ use super::pause::{Pause, Pauses};
 use super::scripting::Scripting;
 use super::slowlog::SlowLog;
 use super::views::{CpuView, MemoryView, PersistenceView, ProcessView};
-use super::{Ask, Awaited, Eviction, Failover, Feed, LocalDeadlines, Names, PubSub, Stats, Trackers, Waste};
+use super::{Ask, Awaited, Eviction, Failover, Feed, LocalDeadlines, Names, PubSub, Stats, Switches, Trackers, Waste};
 use crate::base::{Dice, Millis, ReplId, RunId};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
-use crate::rdb::Checksum;
 use crate::replication::{Sink, SinkConfig, Source, SourceConfig, Stream, sink, source};
 use hashbrown::HashMap;
 use slab::Slab;
@@ -76,8 +75,9 @@ pub struct Server {
     pub stopping: bool,
     /// Who waits for which key.
     pub awaited: Awaited,
-    /// Clients that are blocked, and some that were; those of them that WAIT.
+    /// Clients that are blocked, and some that were.
     pub(super) held: BTreeSet<Slot>,
+    /// Those of them that WAIT.
     pub(super) waits: BTreeSet<Slot>,
     /// Reading the checkpoint, the log or a master's copy: only commands with the `loading` flag run.
     pub loading: Option<Loading>,
@@ -92,14 +92,10 @@ pub struct Server {
     pub in_exec: bool,
     /// Scripts and functions.
     pub scripting: Scripting,
-    /// DEBUG SET-ACTIVE-EXPIRE: whether keys that are due are looked for.
-    pub active_expire: bool,
     /// Deadlines that clients of this node set while it is a replica.
     pub local_deadlines: LocalDeadlines,
-    /// DEBUG PAUSE-CRON: what happens by itself now and then rests.
-    pub cron_paused: bool,
-    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: whether RESTORE looks at the checksum.
-    pub payload_checksum: Checksum,
+    /// What DEBUG has switched.
+    pub switches: Switches,
     /// What the runtime is to drop on another thread.
     pub garbage: Waste,
     pub eviction: Eviction,
@@ -200,10 +196,8 @@ impl Server {
             pauses: Pauses::default(),
             in_exec: false,
             scripting: Scripting::default(),
-            active_expire: true,
-            cron_paused: false,
             local_deadlines: LocalDeadlines::default(),
-            payload_checksum: Checksum::Check,
+            switches: Switches::default(),
             garbage: Waste::default(),
             eviction: Eviction::default(),
             client_eviction: ClientEviction::default(),
@@ -273,6 +267,18 @@ impl Server {
     pub fn save_failed(&self) -> bool {
         let settings = &self.config.settings;
         !self.persistence.last_save_ok && settings.stop_writes_on_bgsave_error && !settings.save.is_empty()
+    }
+
+    /// Beats of background work in a second: `hz`, more with many clients where it is dynamic.
+    pub fn hz(&self) -> i64 {
+        const HZ_MAX: i64 = 500;
+        const CLIENTS_A_BEAT: i64 = 200;
+        let settings = &self.config.settings;
+        let mut hz = settings.hz.clamp(1, HZ_MAX);
+        while settings.dynamic_hz && hz < HZ_MAX && self.clients.len() as i64 / hz > CLIENTS_A_BEAT {
+            hz = (2 * hz).min(HZ_MAX);
+        }
+        hz
     }
 
     /// Whether it follows a master.

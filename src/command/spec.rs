@@ -156,6 +156,8 @@ pub const NO_MULTI: Flags = Flags(1 << 15);
 pub const MOVABLE_KEYS: Flags = Flags(1 << 16);
 pub const ALLOW_BUSY: Flags = Flags(1 << 17);
 pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 18);
+/// It may touch a slot that is on its way to another node of a cluster.
+pub const ASKING: Flags = Flags(1 << 19);
 
 /// Those that COMMAND shows; as in Redis, `may_replicate` is not among them.
 const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -170,6 +172,7 @@ const FLAG_NAMES: &[(Flags, &str)] = &[
     (STALE, "stale"),
     (SKIP_MONITOR, "skip_monitor"),
     (SKIP_SLOWLOG, "skip_slowlog"),
+    (ASKING, "asking"),
     (FAST, "fast"),
     (NO_AUTH, "no_auth"),
     (NO_ASYNC_LOADING, "no_async_loading"),

@@ -78,8 +78,15 @@ pub struct Stats {
     /// Calls, time, refusals; one cheap look-up per command, sorted when printed.
     pub by_command: HashMap<SpecKey, CommandStat, RandomState>,
     pub by_error: BTreeMap<String, u64>,
-    /// Time spent in handlers, microseconds.
+    /// Time spent in handlers, in appends to the log, in what happens by itself, microseconds.
     pub busy_us: u64,
+    pub append_us: u64,
+    pub cron_us: u64,
+    /// Of one turn: the longest time in handlers and append, the most commands.
+    pub turn_us_max: u64,
+    pub turn_commands_max: u64,
+    /// Where both stood when the last turn ended.
+    turn_before: (u64, u64),
     pub ops: Sampler,
     pub turns_rate: Sampler,
     /// CPU time of the loop's thread, in microseconds.
@@ -133,6 +140,17 @@ impl Stats {
         let Stats { ops, turns_rate, input, output, repl_input, repl_output, .. } = std::mem::take(self);
         let rates = [ops, turns_rate, input, output, repl_input, repl_output].map(|rate| Sampler { last: 0, ..rate });
         [self.ops, self.turns_rate, self.input, self.output, self.repl_input, self.repl_output] = rates;
+    }
+
+    /// A turn has ended, whose append took so long.
+    #[inline]
+    pub fn end_turn(&mut self, append_us: u64) {
+        self.turns += 1;
+        self.append_us += append_us;
+        let now = (self.busy_us + self.append_us, self.commands);
+        self.turn_us_max = self.turn_us_max.max(now.0.saturating_sub(self.turn_before.0));
+        self.turn_commands_max = self.turn_commands_max.max(now.1.saturating_sub(self.turn_before.1));
+        self.turn_before = now;
     }
 
     /// Counts an error reply by its code.

@@ -107,14 +107,6 @@ impl Config {
         names
     }
 
-    /// What was named, would mean something to a node, and is not obeyed in this version: directives and statements.
-    pub fn later_in_use(&self) -> Vec<&'static str> {
-        let later = |name: &&str| table::find(name.as_bytes()).is_some_and(|(_, directive)| directive.is_later());
-        let mut names: Vec<_> = self.named.iter().copied().filter(later).collect();
-        names.extend((self.role == Role::Sentinel && !self.users.is_empty()).then_some("user"));
-        names
-    }
-
     /// The name that the process is to show in `ps`, where `title` is what it is (`regent node`); none under
     /// `set-proc-title no`.
     pub fn process_title(&self, title: &str) -> Option<String> {

@@ -5,7 +5,7 @@
 //! its log.
 
 use super::kind::{Form, INT, LONG, ULONG, choice, int, memory, octal, of, text, yes_no};
-use super::table::{BOTH, Directive, FIXED, Field, Flags, GUARDED, HIDDEN, LATER, NOT_LOADING, OPEN, SECRET, honoured};
+use super::table::{BOTH, Directive, FIXED, Field, Flags, GUARDED, HIDDEN, NOT_LOADING, OPEN, SECRET, honoured};
 use super::types::*;
 
 const MIB: i128 = 1 << 20;
@@ -35,7 +35,9 @@ honoured! {
     /// Most clients connected at a time.
     "maxclients" = "10000", int(1, u32::MAX as i128), OPEN | BOTH => maxclients: i64;
     /// Connections accepted in one turn of the loop.
-    "max-new-connections-per-cycle" = "10", int(1, 1000), OPEN | BOTH | LATER => max_new_connections_per_cycle: i64;
+    "max-new-connections-per-cycle" = "10", int(1, 1000), OPEN => max_new_connections_per_cycle: i64;
+    /// The same of TLS connections.
+    "max-new-tls-connections-per-cycle" = "1", int(1, 1000), OPEN => max_new_tls_connections_per_cycle: i64;
 
     // -- TLS
     /// Port for TLS connections; 0 is none.
@@ -94,16 +96,16 @@ honoured! {
     "dir" = ".", text().with(dir), GUARDED | NOT_LOADING | BOTH => dir: String;
     /// Beats of background work per second.
     "hz" = "10", int(0, INT).with(hz), OPEN | BOTH => hz: i64;
-    /// Whether `hz` grows with the number of clients.
-    "dynamic-hz" = "yes", yes_no(), OPEN | LATER => dynamic_hz: bool;
+    /// Whether there are more beats with many clients: twice as many for each doubling above 200 for a beat.
+    "dynamic-hz" = "yes", yes_no(), OPEN => dynamic_hz: bool;
     /// Seconds that a shutdown waits for replicas that lag.
     "shutdown-timeout" = "10", int(0, INT), OPEN => shutdown_timeout: i64;
     /// Options of the shutdown that SIGINT stands for.
     "shutdown-on-sigint" = "default", of(Form::Shutdown), OPEN => shutdown_on_sigint: ShutdownFlags;
     /// Options of the shutdown that SIGTERM stands for.
     "shutdown-on-sigterm" = "default", of(Form::Shutdown), OPEN => shutdown_on_sigterm: ShutdownFlags;
-    /// Keep clients' data out of the server's log.
-    "hide-user-data-from-log" = "yes", yes_no(), OPEN | BOTH | LATER => hide_user_data_from_log: bool;
+    /// Keep keys and words of requests out of what the server's log says of refused payloads and of a stream's refused commands.
+    "hide-user-data-from-log" = "yes", yes_no(), OPEN => hide_user_data_from_log: bool;
 
     // -- access
     /// Password of the default user; empty asks for none.
@@ -112,8 +114,8 @@ honoured! {
     "enable-debug-command" = "no", choice(Protected::NAMES), FIXED | BOTH => enable_debug_command: Protected;
     /// Who may set `dir`, `dbfilename` and their like at run time.
     "enable-protected-configs" = "no", choice(Protected::NAMES), FIXED => enable_protected_configs: Protected;
-    /// Who may use MODULE.
-    "enable-module-command" = "no", choice(Protected::NAMES), FIXED | LATER => enable_module_command: Protected;
+    /// Who may use MODULE LOAD and UNLOAD; there is nothing to load.
+    "enable-module-command" = "no", choice(Protected::NAMES), FIXED => enable_module_command: Protected;
     /// Channels that a new user may use.
     "acl-pubsub-default" = "resetchannels", choice(AclPubsubDefault::NAMES), OPEN | BOTH => acl_pubsub_default: AclPubsubDefault;
     /// Entries that ACL LOG keeps.
@@ -137,14 +139,14 @@ honoured! {
     "rdbchecksum" = "yes", yes_no(), FIXED => rdbchecksum: bool;
     /// Whether its strings are compressed.
     "rdbcompression" = "yes", yes_no(), OPEN => rdbcompression: bool;
-    /// Microseconds to wait at each key of that file; for tests.
+    /// Microseconds to wait at each key of that file and of full copies (negative: keys per microsecond); for tests.
     "rdb-key-save-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN => rdb_key_save_delay: i64;
-    /// Microseconds to wait at each key that is loaded (negative: keys per microsecond); for tests.
-    "key-load-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN | LATER => key_load_delay: i64;
-    /// Bytes loaded between two looks at the clients.
-    "loading-process-events-interval-bytes" = "2097152", int(1024, INT), OPEN | HIDDEN | LATER => loading_process_events_interval_bytes: i64;
+    /// Microseconds to wait at each key of an RDB file or a full copy that is loaded (negative: keys per microsecond); for tests.
+    "key-load-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN => key_load_delay: i64;
+    /// Most bytes of a full copy that are loaded between two looks at the clients; never more than 64 KiB here.
+    "loading-process-events-interval-bytes" = "2097152", int(1024, INT), OPEN | HIDDEN => loading_process_events_interval_bytes: i64;
     /// Start when the log ends in a torn record (it is cut off and said); `no` refuses to start.
-    "aof-load-truncated" = "yes", yes_no(), OPEN | LATER => aof_load_truncated: bool;
+    "aof-load-truncated" = "yes", yes_no(), OPEN => aof_load_truncated: bool;
     /// Own: a checkpoint is due when the log behind the last one is this share of the keyspace, in percent.
     "checkpoint-growth-percentage" = "100", int(1, INT), OPEN => checkpoint_growth_percentage: i64;
     /// Own: no checkpoint is taken for growth before the log behind the last one has this size.
@@ -167,8 +169,6 @@ honoured! {
     "replica-read-only" | "slave-read-only" = "yes", yes_no(), OPEN => replica_read_only: bool;
     /// Whether a replica leaves eviction to its master.
     "replica-ignore-maxmemory" | "slave-ignore-maxmemory" = "yes", yes_no(), OPEN => replica_ignore_maxmemory: bool;
-    /// Whether a replica drops its old data in the background before a full copy.
-    "replica-lazy-flush" | "slave-lazy-flush" = "no", yes_no(), OPEN | LATER => replica_lazy_flush: bool;
     /// Rank among the candidates for promotion, the lowest first; 0 is never promoted.
     "replica-priority" | "slave-priority" = "100", int(0, INT), OPEN => replica_priority: i64;
     /// Whether sentinels show this replica to clients.
@@ -177,22 +177,12 @@ honoured! {
     "replica-announce-ip" | "slave-announce-ip" = "", text(), OPEN => replica_announce_ip: String;
     /// Port that a replica says it has; 0 is `port`.
     "replica-announce-port" | "slave-announce-port" = "0", int(0, 65535), OPEN => replica_announce_port: u16;
-    /// Whether a replica applies the stream although its own log cannot be written.
-    "replica-ignore-disk-write-errors" = "no", yes_no(), OPEN | LATER => replica_ignore_disk_write_errors: bool;
-    /// Whether full copies go straight to the socket.
-    "repl-diskless-sync" = "yes", yes_no(), OPEN | LATER => repl_diskless_sync: bool;
-    /// Seconds to wait for more replicas before a full copy starts.
-    "repl-diskless-sync-delay" = "5", int(0, INT), OPEN | LATER => repl_diskless_sync_delay: i64;
-    /// So many waiting replicas start a full copy before the delay is over; 0 is none.
-    "repl-diskless-sync-max-replicas" = "0", int(0, INT), OPEN | LATER => repl_diskless_sync_max_replicas: i64;
-    /// Whether a full copy is read from the socket into the keyspace.
-    "repl-diskless-load" = "disabled", choice(DisklessLoad::NAMES), OPEN | NOT_LOADING | LATER => repl_diskless_load: DisklessLoad;
     /// Seconds between the PINGs in the replication stream.
     "repl-ping-replica-period" | "repl-ping-slave-period" = "10", int(1, INT), OPEN => repl_ping_replica_period: i64;
     /// Seconds of silence after which a replication link is broken.
     "repl-timeout" = "60", int(1, INT), OPEN => repl_timeout: i64;
     /// Whether the stream may wait to fill packets (more delay, fewer packets).
-    "repl-disable-tcp-nodelay" = "no", yes_no(), OPEN | LATER => repl_disable_tcp_nodelay: bool;
+    "repl-disable-tcp-nodelay" = "no", yes_no(), OPEN => repl_disable_tcp_nodelay: bool;
     /// Bytes of the stream kept in memory for replicas that come back.
     "repl-backlog-size" = "1mb", memory(1, LONG), OPEN => repl_backlog_size: u64;
     /// Seconds without a replica after which that memory is given back; 0 never.
@@ -202,7 +192,7 @@ honoured! {
     /// Seconds since its last word up to which a replica counts as in step.
     "min-replicas-max-lag" | "min-slaves-max-lag" = "10", int(0, INT), OPEN => min_replicas_max_lag: i64;
     /// What to do about a command of the stream that cannot be applied.
-    "propagation-error-behavior" = "ignore", choice(PropagationError::NAMES), OPEN | LATER => propagation_error_behavior: PropagationError;
+    "propagation-error-behavior" = "ignore", choice(PropagationError::NAMES), OPEN => propagation_error_behavior: PropagationError;
 
     // -- memory
     /// Bytes of memory above which keys are evicted or writes refused; 0 is no limit.
@@ -220,7 +210,7 @@ honoured! {
     /// Minutes after which that counter is halved.
     "lfu-decay-time" = "1", int(0, INT), OPEN => lfu_decay_time: i64;
     /// How much work goes into finding expired keys, 1 to 10.
-    "active-expire-effort" = "1", int(1, 10), OPEN | LATER => active_expire_effort: i64;
+    "active-expire-effort" = "1", int(1, 10), OPEN => active_expire_effort: i64;
     /// Whether evicted values are freed in the background.
     "lazyfree-lazy-eviction" = "no", yes_no(), OPEN => lazyfree_lazy_eviction: bool;
     /// Whether expired values are freed in the background.
@@ -243,8 +233,6 @@ honoured! {
     "tracking-table-max-keys" = "1000000", int(0, LONG), OPEN => tracking_table_max_keys: i64;
     /// Milliseconds after which a script makes the server answer BUSY; 0 never.
     "busy-reply-threshold" | "lua-time-limit" = "5000", int(0, LONG), OPEN => busy_reply_threshold: i64;
-    /// Whether RESTORE and full copies are checked in depth: they always are.
-    "sanitize-dump-payload" = "no", choice(SanitizeDump::NAMES), OPEN | LATER => sanitize_dump_payload: SanitizeDump;
 
     // -- observation
     /// Microseconds above which a command enters the slow log; negative logs none.
@@ -267,8 +255,6 @@ honoured! {
     "hash-max-listpack-value" | "hash-max-ziplist-value" = "64", memory(0, LONG), OPEN => hash_max_listpack_value: u64;
     /// Entries (or, negative, a size class) of one part of a list.
     "list-max-listpack-size" | "list-max-ziplist-size" = "-2", int(i32::MIN as i128, INT), OPEN => list_max_listpack_size: i64;
-    /// Parts at each end of a list that are not compressed; 0 compresses none.
-    "list-compress-depth" = "0", int(0, INT), OPEN | LATER => list_compress_depth: i64;
     /// Members up to which a set of integers stays an array.
     "set-max-intset-entries" = "512", int(0, LONG), OPEN => set_max_intset_entries: i64;
     /// Members up to which a set stays small.

@@ -4,7 +4,7 @@
 //! They are here so that the configuration files of today work unchanged.
 
 use super::kind::{Form, INT, LONG, ULONG, choice, int, memory, of, text, yes_no};
-use super::table::{Directive, FIXED, Flags, HIDDEN, OPEN, SECRET, kept};
+use super::table::{Directive, FIXED, Flags, HIDDEN, NOT_LOADING, OPEN, SECRET, kept};
 use super::types::Value;
 
 const FACILITIES: &[&str] = &["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"];
@@ -122,6 +122,26 @@ kept! {
     /// Feed a replica its full copy and the stream on two connections.
     "dual-channel-replication-enabled" = "no", yes_no(), OPEN;
 
+    /// Send full copies straight to the socket; they are made from a checkpoint, by another thread, into a nameless file.
+    "repl-diskless-sync" = "yes", yes_no(), OPEN;
+    /// Seconds to wait for more replicas before a full copy starts; it costs the loop nothing, and starts at once.
+    "repl-diskless-sync-delay" = "5", int(0, INT), OPEN;
+    /// So many waiting replicas start a full copy before that time is over.
+    "repl-diskless-sync-max-replicas" = "0", int(0, INT), OPEN;
+    /// Read a full copy from the socket into the keyspace; it is always read from there, into a second keyspace beside the
+    /// one that serves.
+    "repl-diskless-load" = "disabled", choice(&["disabled", "on-empty-db", "swapdb", "flush-before-load"]), OPEN | NOT_LOADING;
+    /// Drop a replica's old data in the background; another thread always does.
+    "replica-lazy-flush" | "slave-lazy-flush" = "no", yes_no(), OPEN;
+    /// Let a replica apply a stream that its disk does not take. Nothing is applied that the log could lack: it waits for
+    /// the disk, and the master for it.
+    "replica-ignore-disk-write-errors" = "no", yes_no(), OPEN;
+    /// Check payloads of RESTORE and full copies in depth; each is taken apart into its elements, and refused where one is
+    /// wrong.
+    "sanitize-dump-payload" = "no", choice(&["no", "yes", "clients"]), OPEN;
+    /// Parts at each end of a list that are not compressed; none is.
+    "list-compress-depth" = "0", int(0, INT), OPEN;
+
     // -- active defragmentation of Redis' patched allocator
     /// Move values to give memory back.
     "activedefrag" = "no", yes_no(), OPEN;
@@ -157,8 +177,6 @@ kept! {
     "tls-client-key-file-pass" = "", text(), OPEN | SECRET;
     /// Whether the cluster's bus uses TLS.
     "tls-cluster" = "no", yes_no(), OPEN;
-    /// TLS connections accepted in one turn of the loop.
-    "max-new-tls-connections-per-cycle" = "1", int(1, 1000), OPEN;
 
     // -- Redis Cluster, which this is not
     /// Be a node of a Redis Cluster.

@@ -61,9 +61,13 @@ impl Change {
         self.before.iter().map(|(directive, _)| directive.name)
     }
 
-    /// Those of them that nothing obeys in this version.
-    pub fn later(&self) -> Vec<&'static str> {
-        self.before.iter().filter(|(directive, _)| directive.is_later()).map(|(directive, _)| directive.name).collect()
+    /// Those of them that mean nothing here.
+    pub fn kept(&self) -> Vec<&'static str> {
+        self.before
+            .iter()
+            .filter(|(directive, _)| directive.field.is_none())
+            .map(|(directive, _)| directive.name)
+            .collect()
     }
 
     /// Whether this directive has another value now.

@@ -50,24 +50,37 @@ impl fmt::Display for RewriteError {
 impl std::error::Error for RewriteError {}
 
 impl Config {
+    /// CONFIG REWRITE with every directive in it, its default or not (DEBUG CONFIG-REWRITE-FORCE-ALL).
+    pub fn rewrite_all(&self) -> Result<(), RewriteError> {
+        self.rewrite_by(|old| self.text_over(old, &[], true))
+    }
+
     /// CONFIG REWRITE. `overrides` are directives whose value is run-time state that lives elsewhere, by name.
     pub fn rewrite(&self, overrides: &[(&str, Value)]) -> Result<(), RewriteError> {
+        self.rewrite_by(|old| self.rewritten(old, overrides))
+    }
+
+    fn rewrite_by(&self, text: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<(), RewriteError> {
         let path = self.file.as_deref().ok_or(RewriteError::NoFile)?;
         let old = match fs::read(path) {
             Ok(old) => old,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed("read", path)(error)),
         };
-        replace_file(path, &self.rewritten(&old, overrides), &|from, to| fs::rename(from, to))
+        replace_file(path, &text(&old), &|from, to| fs::rename(from, to))
     }
 
     /// The text that a file of the text `old` is rewritten to.
     pub fn rewritten(&self, old: &[u8], overrides: &[(&str, Value)]) -> Vec<u8> {
+        self.text_over(old, overrides, false)
+    }
+
+    fn text_over(&self, old: &[u8], overrides: &[(&str, Value)], everything: bool) -> Vec<u8> {
         let mut document = Document::read(old);
         for directive in table::all() {
             let over = overrides.iter().find(|(name, _)| *name == directive.name);
             let value = over.map_or_else(|| self.value(directive), |(_, value)| value.clone());
-            self.put(&mut document, directive, &value);
+            self.put(&mut document, directive, &value, everything);
         }
         if self.role == Role::Node {
             let line = |user: &Statement| Wanted {
@@ -84,11 +97,11 @@ impl Config {
         document.text()
     }
 
-    fn put(&self, document: &mut Document, directive: &'static Directive, value: &Value) {
+    fn put(&self, document: &mut Document, directive: &'static Directive, value: &Value, everything: bool) {
         let own = document.lines_of(&[directive.name]);
         let default = self.default_value(directive);
         let said = self.said_by(directive, own.iter().map(|number| document.arguments(*number)));
-        if said.is_some_and(|said| said == *value) {
+        if said.is_some_and(|said| said == *value) && (!everything || !own.is_empty()) {
             return;
         }
         let same = *value == default;
@@ -100,7 +113,7 @@ impl Config {
         // Limits are a line for each class of clients; every other directive has one line.
         let per_class = matches!(directive.kind.form, Form::Output);
         let wanted = texts.into_iter().map(|text| Wanted {
-            force: if per_class { !default_lines.contains(&text) } else { !same },
+            force: everything || if per_class { !default_lines.contains(&text) } else { !same },
             key: if per_class { 2 } else { 1 },
             quoted: matches!(directive.kind.form, Form::Text | Form::Events),
             words: std::iter::once(directive.name.to_owned()).chain(text).collect(),

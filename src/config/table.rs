@@ -57,9 +57,6 @@ pub const NOT_LOADING: u16 = 1 << 4;
 /// Means something to a sentinel too (and not to a node only).
 pub const BOTH: u16 = 1 << 5;
 
-/// Its field is typed and kept, but nothing obeys it in this version: a start and CONFIG SET say so.
-pub const LATER: u16 = 1 << 6;
-
 impl Flags {
     /// Whether all of `flags` are set.
     pub const fn has(self, flags: u16) -> bool {
@@ -71,11 +68,6 @@ impl Directive {
     /// Whether it means something here, to a process of this role.
     pub fn is_honoured(&self, sentinel: bool) -> bool {
         self.field.is_some() && (!sentinel || self.flags.has(BOTH))
-    }
-
-    /// Whether people expect it to do something that it does not do yet.
-    pub fn is_later(&self) -> bool {
-        self.flags.has(LATER)
     }
 }
 

@@ -119,19 +119,19 @@ choices! {
         VolatileTtl = "volatile-ttl", AllkeysLru = "allkeys-lru", AllkeysLfu = "allkeys-lfu",
         AllkeysRandom = "allkeys-random", Noeviction = "noeviction",
     }
-    /// `repl-diskless-load`: whether a full copy is read from the socket into the keyspace.
-    DisklessLoad {
-        Disabled = "disabled", OnEmptyDb = "on-empty-db", Swapdb = "swapdb", FlushBeforeLoad = "flush-before-load",
-    }
     /// `enable-debug-command` and its like: nobody, everybody, or connections from this machine.
     Protected { No = "no", Yes = "yes", Local = "local" }
     /// `propagation-error-behavior`: what to do about a command of the stream that cannot be applied.
     PropagationError { Ignore = "ignore", Panic = "panic", PanicOnReplicas = "panic-on-replicas" }
     /// `acl-pubsub-default`: the channels that a new user may use.
     AclPubsubDefault { Allchannels = "allchannels", Resetchannels = "resetchannels" }
-    /// `sanitize-dump-payload`: whether RESTORE and full copies are checked in depth. They always are: values are read
-    /// element by element, so `no` saves nothing.
-    SanitizeDump { No = "no", Yes = "yes", Clients = "clients" }
+}
+
+impl PropagationError {
+    /// Whether the node ends itself; a start only looks at what it finds in its own log.
+    pub fn ends_node(self, of_master: bool) -> bool {
+        self == PropagationError::Panic || (self == PropagationError::PanicOnReplicas && of_master)
+    }
 }
 
 impl Protected {

@@ -329,6 +329,11 @@ impl Chain {
         size_of::<Chain>() + leaves.map(|leaf| size_of::<Leaf>() + leaf.bytes.capacity()).sum::<usize>()
     }
 
+    /// Elements and bytes of each leaf.
+    pub(super) fn leaves(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.groups.iter().flat_map(|group| &group.leaves).map(|leaf| (leaf.len, leaf.used()))
+    }
+
     /// Bytes of all elements, about, as soon as they are more than `enough`.
     pub(super) fn bytes(&self, enough: usize) -> usize {
         let mut sum = 0;
@@ -429,7 +434,11 @@ impl Chain {
             }
             index => self.locate(index),
         };
-        let has_room = |leaf: &Leaf| leaf.len == 0 || leaf.used() + wanted <= LEAF_BYTES;
+        let alone = core.alone_bytes;
+        let has_room = |leaf: &Leaf| {
+            let shares = wanted <= alone && (leaf.len > 1 || leaf.used() <= alone);
+            leaf.len == 0 || shares && leaf.used() + wanted <= LEAF_BYTES
+        };
         if has_room(self.leaf(at)) {
             return self.put(core, at, place, element);
         }
@@ -565,7 +574,8 @@ impl Chain {
         let (at, place) = self.locate(index);
         let leaf = self.leaf(at);
         let held = element_at(&leaf.bytes, leaf.place(place)).0.len();
-        if leaf.len > 1 && leaf.used() - held + framed_bytes(element) > LEAF_BYTES {
+        let wanted = framed_bytes(element);
+        if leaf.len > 1 && (wanted > core.alone_bytes || leaf.used() - held + wanted > LEAF_BYTES) {
             self.remove(core, index, 1);
             return self.insert(core, index, element);
         }
@@ -603,6 +613,10 @@ impl Chain {
         let leaves = &self.groups[at.group].leaves;
         let (Some(leaf), Some(next)) = (leaves.get(at.leaf), leaves.get(at.leaf + 1)) else { return };
         let at_an_end = at.group == 0 && at.leaf == 0;
+        let alone = |leaf: &Leaf| leaf.len == 1 && leaf.used() > core.alone_bytes;
+        if alone(leaf) || alone(next) {
+            return;
+        }
         if at_an_end || leaf.used() > LEAF_BYTES / 4 || leaf.used() + next.used() > LEAF_BYTES / 2 {
             return;
         }

@@ -98,6 +98,8 @@ pub(super) struct Core {
     pub(super) mark: Mark,
     /// Checkpoints begun so far.
     pub(super) round: u64,
+    /// An element of a large list that takes more than this gets a leaf of its own, whatever room there is.
+    pub(super) alone_bytes: usize,
     /// Room to change a small collection in.
     pub(super) scratch: Vec<u8>,
     /// For the next checkpoint.
@@ -129,6 +131,7 @@ impl Core {
             noted: Noted::Nothing,
             mark: Mark::Red,
             round: 0,
+            alone_bytes: usize::MAX,
             scratch: Vec::new(),
             drops: Vec::new(),
             void: Vec::new(),

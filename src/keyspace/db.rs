@@ -265,6 +265,10 @@ impl Db {
         self.tables.iter().flat_map(|table| table.entries.iter()).map(EntryRef)
     }
 
+    pub(super) fn raw_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter()
+    }
+
     pub(super) fn raw_entries(&self) -> impl Iterator<Item = &Entry> {
         self.tables.iter().flat_map(|table| table.entries.iter())
     }

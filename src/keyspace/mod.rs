@@ -66,6 +66,7 @@ mod checkpoint;
 mod db;
 mod digest;
 mod entry;
+mod figures;
 mod hash;
 mod hashes;
 mod listpack;
@@ -104,6 +105,7 @@ pub use checkpoint::{Change, Dropped, Manifest, Slice};
 pub use db::{Db, EntryRef};
 pub use digest::Digest;
 pub use entry::KEY_BYTES_MAX;
+pub use figures::TableFigures;
 pub use hash::{Key, Seed};
 pub use hashes::{HashMut, HashRef};
 pub use lists::{End, ListLimits, ListMut, ListRef};
@@ -195,6 +197,12 @@ impl Keyspace {
     pub fn set_time(&mut self, now: Millis, counts: bool) {
         self.core.counts = counts;
         self.core.clock = if counts { frequency_bits(FREQUENCY_OF_NEW, now) } else { access_clock(now) };
+    }
+
+    /// From now on an element of a large list that takes more than so many bytes stands in a leaf of its own; `None`: only
+    /// where it fits none with others.
+    pub fn set_alone_bytes(&mut self, bytes: Option<usize>) {
+        self.core.alone_bytes = bytes.unwrap_or(usize::MAX);
     }
 
     /// Number of databases.

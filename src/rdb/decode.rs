@@ -2,7 +2,7 @@
 
 use super::collection::Left;
 use super::cursor::{Cursor, Read, Stop};
-use super::{Event, Item, RdbError, Used, VERSION_MAX, Value, code, crc64, string};
+use super::{Checksum, Event, Item, RdbError, Used, VERSION_MAX, Value, code, crc64, string};
 use crate::base::Millis;
 
 /// Reads a file piece by piece: [`Decoder::push`] bytes, then take events with [`Decoder::next`] until it has none.
@@ -36,6 +36,7 @@ pub struct Decoder {
     /// Not before this many bytes behind `done` are there can the event be whole.
     wanted: usize,
     crc: crc_fast::Digest,
+    checksum: Checksum,
     state: State,
 }
 
@@ -71,13 +72,27 @@ const MOVE_BYTES_MIN: usize = 64 * 1024;
 
 impl Default for Decoder {
     fn default() -> Self {
-        Decoder { buffer: Vec::new(), done: 0, offset: 0, wanted: 0, crc: crc64(), state: State::Header }
+        Decoder {
+            buffer: Vec::new(),
+            done: 0,
+            offset: 0,
+            wanted: 0,
+            crc: crc64(),
+            checksum: Checksum::Check,
+            state: State::Header,
+        }
     }
 }
 
 impl Decoder {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether the checksum at the end is looked at; it is unless this says otherwise.
+    pub fn checksum(mut self, checksum: Checksum) -> Self {
+        self.checksum = checksum;
+        self
     }
 
     /// Takes the next bytes of the file.
@@ -107,7 +122,7 @@ impl Decoder {
             }
             let mut from = Cursor::new(rest, self.offset);
             let mut state = self.state.clone();
-            match step(&mut state, &mut from, &self.crc) {
+            match step(&mut state, &mut from, (self.checksum == Checksum::Check).then_some(&self.crc)) {
                 Ok(read) => {
                     let taken = from.at();
                     self.crc.update(&rest[..taken]);
@@ -156,7 +171,7 @@ impl Decoder {
 }
 
 /// Reads one operation. On `More` nothing has happened.
-fn step(state: &mut State, from: &mut Cursor<'_>, crc: &crc_fast::Digest) -> Read<Read1> {
+fn step(state: &mut State, from: &mut Cursor<'_>, crc: Option<&crc_fast::Digest>) -> Read<Read1> {
     match state {
         State::Header => {
             let version = header(from)?;
@@ -246,8 +261,7 @@ fn step(state: &mut State, from: &mut Cursor<'_>, crc: &crc_fast::Digest) -> Rea
         State::Checksum => {
             let offset = from.offset();
             let found = u64::from_le_bytes(from.array()?);
-            let expected = crc.finalize();
-            if found != 0 && found != expected {
+            if let Some(expected) = crc.map(|crc| crc.finalize()).filter(|&expected| found != 0 && found != expected) {
                 return Err(Stop::Bad(RdbError::Checksum { expected, found, offset }));
             }
             *state = State::Ended;

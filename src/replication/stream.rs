@@ -219,6 +219,11 @@ impl Stream {
         self.selected = None;
     }
 
+    /// Another data set takes the place of what the stream has told: what follows belongs to a history of its own.
+    pub fn begin_anew(&mut self, id: ReplId) {
+        self.replace(id, self.backlog.end());
+    }
+
     /// Nothing is left that could be continued.
     pub(super) fn blank(&mut self, fresh: ReplId) {
         self.history = History::blank(fresh);

@@ -1,7 +1,7 @@
 //! Carries out what handlers asked for, behind the turn.
 
 use super::world::World;
-use super::{links, listener, process, stop};
+use super::{launch, links, listener, process, reload, stop};
 use crate::command::{Ask, Slot};
 use crate::config::{Change, LogLevel};
 use crate::runtime::logging::{self, Verbosity};
@@ -39,7 +39,7 @@ fn one(world: &Rc<World>, ask: Ask) {
             #[expect(clippy::disallowed_methods, reason = "DEBUG SLEEP is to stop the loop")]
             std::thread::sleep(Duration::from_millis(span.0.max(0) as u64));
         }
-        Ask::Reload { slot } => reload(world, slot),
+        Ask::Reload { slot, how } => reload::begin(world, slot, how),
         Ask::NewHistory { replid } => {
             let mut server = world.server.borrow_mut();
             server.change_history(replid);
@@ -76,17 +76,6 @@ fn blocked(world: &Rc<World>, slot: Slot) {
     }
 }
 
-/// DEBUG RELOAD: a checkpoint of what is there, which the keyspace is then read from.
-fn reload(world: &Rc<World>, slot: Slot) {
-    let result = {
-        let mut server = world.server.borrow_mut();
-        world.disk.borrow_mut().reload(&mut server)
-    };
-    let result = result.map_err(|error| format!("ERR {error}"));
-    world.server.borrow_mut().answer_saved(slot, result.as_ref().map(|_| ()).map_err(String::as_str));
-    world.turn.notify_one();
-}
-
 /// Directives that need more than their new value.
 fn configured(world: &Rc<World>, names: &[&'static str]) {
     let mut server = world.server.borrow_mut();
@@ -94,6 +83,9 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
     for &name in names {
         match name {
             "loglevel" => logging::set_verbosity(verbosity(settings.loglevel)),
+            "proc-title-template" | "port" | "tls-port" | "bind" => {
+                launch::show_title(&server.config, launch::NODE_TITLE);
+            }
             "repl-backlog-size" => server.stream.resize_backlog(settings.repl_backlog_size),
             "maxmemory" => {
                 server.maxmemory_changed();

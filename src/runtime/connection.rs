@@ -38,6 +38,13 @@ pub enum Sent {
 }
 
 impl Connection {
+    /// What goes out may wait to fill packets (`repl-disable-tcp-nodelay`).
+    pub fn gather(&self) {
+        if let Some(tcp) = self.stream.borrow().tcp() {
+            let _ = tcp.set_nodelay(false);
+        }
+    }
+
     pub fn new(slot: Slot, stream: Socket) -> Self {
         Connection {
             slot,

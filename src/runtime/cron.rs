@@ -9,11 +9,15 @@ use crate::command::{Closing, Kind, Server};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The longest sleep: rates and expiry are looked at as often.
-const BEAT: Millis = Millis(100);
+/// Rates are looked at as often.
+const SAMPLE: Millis = Millis(100);
 
-/// Keys that one slice of expiry may delete.
-const EXPIRE_KEYS: usize = 200;
+/// Keys that one slice of expiry may delete, at an effort of 1; a quarter more with each further one, as in Redis.
+const EXPIRE_KEYS: i64 = 200;
+
+/// Share of a beat that expiry may take, in percent, and what each further effort adds.
+const EXPIRE_PERCENT: i64 = 25;
+const EXPIRE_EFFORT_PERCENT: i64 = 2;
 
 /// Beats for as long as the node runs.
 pub async fn beats(world: Rc<World>) {
@@ -25,15 +29,17 @@ pub async fn beats(world: Rc<World>) {
             let now = clock::mono();
             let next = [links::tick(&server), server.next_block_deadline(), server.pause.map(|pause| pause.until)];
             let next = next.into_iter().flatten().min().unwrap_or(Millis::NEVER);
-            next.since(now).min(BEAT)
+            // The longest sleep is one beat.
+            next.since(now).min(Millis(1000 / server.hz()))
         };
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(wait.0.max(1) as u64)) => {}
             () = world.clock_bell.notified() => {}
         }
+        let began_us = clock::micros();
         links::beat(&world);
         let now = clock::mono();
-        let rests = world.server.borrow().cron_paused;
+        let rests = world.server.borrow().switches.pause_cron;
         {
             let mut server = world.server.borrow_mut();
             world.tick(&mut server);
@@ -47,7 +53,7 @@ pub async fn beats(world: Rc<World>) {
             }
             logging::set_role(if server.is_replica() { b'S' } else { b'M' });
             world.disk.borrow().show(&mut server);
-            if !rests && now.since(last_sample) >= BEAT {
+            if !rests && now.since(last_sample) >= SAMPLE {
                 sample(&mut server, now.since(last_sample));
                 last_sample = now;
                 server.tend_clients();
@@ -56,6 +62,7 @@ pub async fn beats(world: Rc<World>) {
                 last_second = now.seconds();
                 every_second(&world, &mut server);
             }
+            server.stats.cron_us += clock::micros().saturating_sub(began_us).max(1);
         }
         if !rests {
             expire(&world).await;
@@ -66,12 +73,18 @@ pub async fn beats(world: Rc<World>) {
 
 /// Deletes what has expired, in slices between which others are served.
 async fn expire(world: &Rc<World>) {
-    let deadline = clock::micros() + 25_000; // a quarter of the beat at most
+    let (more_effort, beat_us) = {
+        let server = world.server.borrow();
+        (server.config.settings.active_expire_effort - 1, 1_000_000 / server.hz())
+    };
+    let percent = EXPIRE_PERCENT + more_effort * EXPIRE_EFFORT_PERCENT;
+    let deadline = clock::micros() + (beat_us * percent / 100) as u64;
+    let keys = (EXPIRE_KEYS + more_effort * EXPIRE_KEYS / 4) as usize;
     loop {
         let more = {
             let mut server = world.server.borrow_mut();
             world.tick(&mut server);
-            let more = server.expire_due(EXPIRE_KEYS);
+            let more = server.expire_due(keys);
             let spent_us = clock::micros().saturating_sub(server.last_tick);
             server.note_latency("expire-cycle", spent_us);
             more

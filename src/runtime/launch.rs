@@ -78,11 +78,19 @@ pub fn tls(settings: &Settings) -> Result<Tls, String> {
     })
 }
 
-/// Shows the title, and writes the pid file, which in the background has a name by default.
-pub fn show(config: &Config, title: &str, default_pid_file: &str) -> PidFile {
+/// What a node is called in `{title}`.
+pub const NODE_TITLE: &str = "regent node";
+
+/// Shows the title, as far as the settings want one.
+pub fn show_title(config: &Config, title: &str) {
     if let Some(title) = config.process_title(title) {
         set_title(title.trim_end());
     }
+}
+
+/// Shows the title, and writes the pid file, which in the background has a name by default.
+pub fn show(config: &Config, title: &str, default_pid_file: &str) -> PidFile {
+    show_title(config, title);
     match (config.settings.pidfile.as_str(), config.settings.daemonize) {
         ("", true) => PidFile::write(default_pid_file),
         (path, _) => PidFile::write(path),

@@ -240,9 +240,15 @@ pub async fn reopen(world: &Rc<World>) -> Result<(), (&'static str, String)> {
 /// Accepts connections for as long as the node runs.
 async fn accept(world: Rc<World>, listener: Rc<TcpListener>, secure: bool) {
     let hands = Rc::new(Cell::new(0));
+    let mut came = 0;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                if came >= most_at_once(&world, secure) {
+                    came = 0;
+                    tokio::task::yield_now().await; // those who are connected have their turn
+                }
+                came += 1;
                 let mut server = world.server.borrow_mut();
                 world.tick(&mut server);
                 if !secure {
@@ -256,6 +262,15 @@ async fn accept(world: Rc<World>, listener: Rc<TcpListener>, secure: bool) {
             }
             Err(error) => not_accepted(&error).await,
         }
+    }
+}
+
+/// Connections that are let in before others are served.
+fn most_at_once(world: &World, secure: bool) -> i64 {
+    let settings = &world.server.borrow().config.settings;
+    match secure {
+        true => settings.max_new_tls_connections_per_cycle,
+        false => settings.max_new_connections_per_cycle,
     }
 }
 

@@ -15,7 +15,7 @@
 //! 3. The loop waits for no disk: appends go into the page cache, fsync and checkpoints have threads.
 //!
 //! Files in reading order: [`clock`], [`logging`], `world`, `socket`, `tls`, `connection`, `turn`, `asks`, `bystanders`,
-//! `cron`, `disk`, `recovery`, `links/`, `listener`, [`allocator`] (which counts), `freeing`, `gauges` (the figures of INFO), `launch` (both
+//! `cron`, `disk`, `recovery`, `reload`, `links/`, `listener`, [`allocator`] (which counts), `freeing`, `gauges` (the figures of INFO), `launch` (both
 //! roles' start), `stop`, `process` (title, pid file, signals).
 //!
 //! Tests: the process tests in `tests/`.
@@ -37,6 +37,7 @@ mod migrate;
 pub mod process;
 pub mod rdb_file;
 pub mod recovery;
+mod reload;
 pub mod sentinel;
 mod socket;
 mod stop;
@@ -50,7 +51,7 @@ pub use stop::Request as StopRequest;
 pub use world::{Bells, World};
 
 /// Stops the node as SHUTDOWN does.
-pub use stop::begin as begin_stop;
+pub use stop::by_signal as stop_by_signal;
 
 /// Random bytes from the system, as an identity.
 pub fn random_id<T>(from: impl FnOnce([u8; 20]) -> T) -> T {

@@ -10,7 +10,7 @@ use crate::base::{Millis, Offset, REDIS_VERSION, ReplId};
 use crate::command::transfer::{self, Sizes};
 use crate::config::{MaxmemoryPolicy, Settings};
 use crate::keyspace::{Frequencies, Keyspace, Manifest, Noted};
-use crate::rdb::{self, Encoder, Item, Origin};
+use crate::rdb::{self, Checksum, Encoder, Item, Origin};
 use crate::store::Image;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -42,8 +42,37 @@ pub struct Form {
     pub compress: bool,
     /// Without it the checksum is zero, which tells readers to look at none.
     pub checksum: bool,
-    /// A pause at each key, for tests.
-    pub key_delay_us: u64,
+    pub delay: KeyDelay,
+}
+
+/// A pause at each key, for tests: microseconds, or (negative) keys for a microsecond.
+#[derive(Clone, Copy, Default)]
+pub struct KeyDelay {
+    setting: i64,
+    keys: i64,
+}
+
+impl KeyDelay {
+    /// Of `rdb-key-save-delay` or `key-load-delay`.
+    pub fn of(setting: i64) -> KeyDelay {
+        KeyDelay { setting, keys: 0 }
+    }
+
+    /// A key has passed.
+    fn pass(&mut self) {
+        if self.setting == 0 {
+            return;
+        }
+        self.keys += 1;
+        let micros = match self.setting {
+            micros @ 1.. => micros as u64,
+            keys if self.keys < keys.saturating_neg() => return,
+            _ => 1,
+        };
+        self.keys = 0;
+        #[expect(clippy::disallowed_methods, reason = "these directives are there to make a save or a load last")]
+        std::thread::sleep(Duration::from_micros(micros));
+    }
 }
 
 impl Form {
@@ -52,7 +81,7 @@ impl Form {
         Form {
             compress: settings.rdbcompression,
             checksum: settings.rdbchecksum,
-            key_delay_us: u64::try_from(settings.rdb_key_save_delay).unwrap_or(0),
+            delay: KeyDelay::of(settings.rdb_key_save_delay),
         }
     }
 }
@@ -77,11 +106,9 @@ pub fn fill(
         Origin { redis_version: REDIS_VERSION, created: facts.wall, used_memory: facts.used, stream, aof_base: false };
     encoder.header(&origin, &mut out);
     facts.functions.iter().for_each(|text| encoder.function(text, &mut out));
+    let mut delay = form.delay;
     let mut sink = |out: &mut Vec<u8>| {
-        if form.key_delay_us > 0 {
-            #[expect(clippy::disallowed_methods, reason = "rdb-key-save-delay is there to make a save last")]
-            std::thread::sleep(Duration::from_micros(form.key_delay_us));
-        }
+        delay.pass();
         if out.len() >= CHUNK_BYTES {
             length += out.len() as u64;
             file.write_all(out).map_err(text)?;
@@ -152,6 +179,7 @@ pub struct Filler {
     pub expired: u64,
     /// Keys of collections that had nothing in them.
     pub empty: u64,
+    delay: KeyDelay,
 }
 
 /// What became of the key that came last.
@@ -182,6 +210,7 @@ impl Filler {
             loaded: 0,
             expired: 0,
             empty: 0,
+            delay: KeyDelay::of(settings.key_load_delay),
         }
     }
 
@@ -210,7 +239,10 @@ impl Filler {
                 rdb::Event::Item(item) if item.expire.is_some_and(|at| self.past.is_some_and(|past| at < past)) => {
                     self.expired += 1;
                 }
-                rdb::Event::Item(item) => self.item(item)?,
+                rdb::Event::Item(item) => {
+                    self.delay.pass();
+                    self.item(item)?;
+                }
                 rdb::Event::Function(text) => self.functions.push(text),
                 rdb::Event::End => self.whole = true,
                 _ => {}
@@ -266,14 +298,19 @@ impl Filler {
 ///
 /// # Errors
 /// The file can't be read or is no RDB: its name, and where the trouble is.
-pub fn read(path: &Path, settings: &Settings, past: Option<Millis>) -> Result<Option<Filler>, String> {
+pub fn read(
+    path: &Path,
+    settings: &Settings,
+    past: Option<Millis>,
+    checksum: Checksum,
+) -> Result<Option<Filler>, String> {
     let text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(text(&error)),
     };
-    let (mut filler, mut decoder) = (Filler::new(settings, past), rdb::Decoder::new());
+    let (mut filler, mut decoder) = (Filler::new(settings, past), rdb::Decoder::new().checksum(checksum));
     let (mut chunk, mut bytes) = (vec![0; CHUNK_BYTES], 0_u64);
     loop {
         let read = file.read(&mut chunk).map_err(|error| text(&error))?;

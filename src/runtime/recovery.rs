@@ -12,7 +12,7 @@ use crate::store::{self, Entry, Recovery, StoreError};
 use std::collections::BTreeMap;
 
 /// Where the manifest of a checkpoint keeps the libraries of functions.
-const FUNCTIONS: &str = "functions";
+pub const FUNCTIONS: &str = "functions";
 
 /// Loads the libraries that the checkpoint holds.
 ///

@@ -61,6 +61,34 @@ pub fn begin(world: &Rc<World>, request: Request) {
     });
 }
 
+/// The same, for a signal. While DEBUG PAUSE-CRON holds what happens by itself, the stop waits, and can be aborted.
+pub fn by_signal(world: &Rc<World>, request: Request) {
+    let waits = {
+        let mut server = world.server.borrow_mut();
+        let waits = server.switches.pause_cron && !server.stopping;
+        server.stopping |= waits;
+        waits
+    };
+    if !waits {
+        return begin(world, request);
+    }
+    let world = world.clone();
+    tokio::task::spawn_local(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let mut server = world.server.borrow_mut();
+            if !server.stopping {
+                return; // SHUTDOWN ABORT
+            }
+            if !server.switches.pause_cron {
+                server.stopping = false;
+                break;
+            }
+        }
+        begin(&world, request);
+    });
+}
+
 /// SHUTDOWN ABORT.
 pub fn abort(world: &Rc<World>) {
     let mut server = world.server.borrow_mut();

@@ -35,12 +35,17 @@ async fn close(world: &Rc<World>) {
             let mut server = world.server.borrow_mut();
             server.tell_broadcasts();
             clear(&mut server);
-            server.stats.turns += 1;
             let mut disk = world.disk.borrow_mut();
             let before = disk.hands_over();
             let began = clock::micros();
+            if server.switches.append_sleep_us > 0 {
+                #[expect(clippy::disallowed_methods, reason = "DEBUG AOF-FLUSH-SLEEP is to stop the loop")]
+                std::thread::sleep(Duration::from_micros(server.switches.append_sleep_us));
+            }
             let appended = disk.append(&mut server);
-            server.note_latency("aof-write-alone", clock::micros().saturating_sub(began));
+            let append_us = clock::micros().saturating_sub(began);
+            server.stats.end_turn(append_us);
+            server.note_latency("aof-write-alone", append_us);
             if disk.hands_over() && !before {
                 world.read_share.set(READ_SHARE_BYTES_MIN); // requests take long from now on
             }

@@ -5,7 +5,7 @@
 //! unit has touched the keyspace either (N1).
 
 use crate::base::Offset;
-use crate::command::{Args, Origin, Server, Slot};
+use crate::command::{Args, Ask, Origin, Server, Slot};
 use crate::replication::{Cut, Units};
 use crate::resp::{self, Parser, RequestLimits, Step};
 
@@ -16,6 +16,8 @@ pub enum StreamError {
     Protocol { what: String, at: Offset },
     /// MULTI inside MULTI, or EXEC without it.
     Transaction { at: Offset },
+    /// A command was refused, and `propagation-error-behavior` makes that the end.
+    Refused { at: Offset },
 }
 
 impl std::fmt::Display for StreamError {
@@ -25,8 +27,14 @@ impl std::fmt::Display for StreamError {
             StreamError::Transaction { at } => {
                 write!(f, "a broken transaction in the replication stream behind offset {at}")
             }
+            StreamError::Refused { at } => write!(f, "a command behind offset {at} was refused"),
         }
     }
+}
+
+/// An error's code, without what it tells of the request.
+fn code(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
 }
 
 /// The reader of one stream. It keeps what has come of a unit that is not whole.
@@ -90,9 +98,15 @@ impl StreamReader {
                     if let Err(text) = server.apply(self.slot, Args::new(request), self.origin) {
                         server.stats.unexpected_errors += 1;
                         let name = String::from_utf8_lossy(name).into_owned();
+                        let settings = &server.config.settings;
+                        let text = if settings.hide_user_data_from_log { code(&text) } else { &text };
                         tracing::warn!(
                             "== CRITICAL == the stream's command '{name}' behind offset {at} was refused: {text}"
                         );
+                        if settings.propagation_error_behavior.ends_node(self.origin == Origin::Master) {
+                            server.asks.push(Ask::Die);
+                            return Err(StreamError::Refused { at });
+                        }
                     }
                     self.parsed += consumed;
                     match cut {

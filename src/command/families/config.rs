@@ -74,9 +74,9 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         SetError::Loading => Refusal::Loading,
         error => Refusal::err(error),
     })?;
-    let later = change.later();
-    if !later.is_empty() {
-        tracing::warn!("Warning: this version does not obey: {}", later.join(", "));
+    let kept = change.kept();
+    if !kept.is_empty() {
+        tracing::info!("Directives without a meaning here, kept as they are: {}", kept.join(", "));
     }
     if change.names().any(|name| matches!(name, "port" | "bind" | "maxclients") || name.starts_with("tls-")) {
         return listen(cx, change);

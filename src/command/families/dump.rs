@@ -1,10 +1,10 @@
 //! DUMP and RESTORE: one value as bytes, the way it stands in an RDB file.
 
 use crate::base::Millis;
-use crate::command::spec::{Categories, DENYOOM, Group, READONLY, Spec, WRITE, key, spec};
+use crate::command::spec::{ASKING, Categories, DENYOOM, Group, READONLY, Spec, WRITE, key, spec};
 use crate::command::transfer::{self, Sizes};
 use crate::command::{Args, Class, Cx, Outcome, Refusal, access};
-use crate::rdb::{self, DumpError, Used};
+use crate::rdb::{self, Checksum, DumpError, Used};
 
 pub const ROWS: &[Spec] = &[
     spec("dump", 2, READONLY, Group::Generic, dump)
@@ -15,6 +15,10 @@ pub const ROWS: &[Spec] = &[
         .keys(&[key(1, &["OW", "update"])])
         .acl(Categories::KEYSPACE.or(Categories::DANGEROUS))
         .doc("2.6.0", "Creates a key from the serialized representation of a value."),
+    spec("restore-asking", -4, WRITE.or(DENYOOM).or(ASKING), Group::Server, restore)
+        .keys(&[key(1, &["OW", "update"])])
+        .acl(Categories::KEYSPACE.or(Categories::DANGEROUS))
+        .doc("3.0.0", "An internal command for migrating keys in a cluster."),
 ];
 
 /// DUMP key
@@ -78,11 +82,15 @@ fn restore(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if ttl < 0 {
         return Err(Refusal::err("Invalid TTL value, must be >= 0"));
     }
+    let hidden = cx.server.config.settings.hide_user_data_from_log;
     let bad = |why: &dyn std::fmt::Display| {
-        tracing::warn!("RESTORE '{}': {why}", key.bytes.escape_ascii());
+        let name = if hidden { "*redacted*".into() } else { key.bytes.escape_ascii().to_string() };
+        tracing::warn!("RESTORE '{name}': {why}");
         Refusal::err("Bad data format")
     };
-    let value = rdb::restore(payload, cx.server.payload_checksum).map_err(|error| match error {
+    // What is obeyed was taken before, and stands in a log with checksums of its own.
+    let checksum = if cx.obeys() { Checksum::Skip } else { cx.server.switches.checksum };
+    let value = rdb::restore(payload, checksum).map_err(|error| match error {
         DumpError::Footer => Refusal::err("DUMP payload version or checksum are wrong"),
         DumpError::Value(error) => bad(&error),
     })?;

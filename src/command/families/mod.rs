@@ -6,6 +6,7 @@ mod acl;
 mod bitfield;
 mod bitmap;
 mod client;
+mod cluster;
 mod command;
 mod config;
 pub mod connection;
@@ -102,6 +103,7 @@ pub const FAMILIES: &[&[Spec]] = &[
     failover::ROWS,
     persistence::ROWS,
     server::ROWS,
+    cluster::ROWS,
     slowlog::ROWS,
     latency::ROWS,
     acl::ROWS,

@@ -1,7 +1,8 @@
-//! Small answers about the node: TIME, and those of subsystems that it does not have.
+//! Small answers about the node: TIME, and MODULE, of a server without modules.
 
+use super::config::is_local;
 use super::help::help;
-use crate::command::spec::{ADMIN, Categories, FAST, Group, LOADING, NONE, NOSCRIPT, STALE, Spec, spec};
+use crate::command::spec::{ADMIN, FAST, Flags, Group, LOADING, NO_ASYNC_LOADING, NONE, NOSCRIPT, STALE, Spec, spec};
 use crate::command::{Args, Cx, Outcome, Refusal};
 
 pub const ROWS: &[Spec] = &[
@@ -9,22 +10,31 @@ pub const ROWS: &[Spec] = &[
     spec("module", -2, NONE, Group::Server, |_, _| Err(Refusal::Syntax))
         .doc("4.0.0", "A container for module commands.")
         .with(&[
-            spec("help", 2, LOADING.or(STALE), Group::Server, |cx, _| {
-                help(cx, &["LIST", "    Return a list of loaded modules."])
-            })
-            .sub_of("module")
-            .doc("5.0.0", "Returns helpful text about the different subcommands."),
+            spec("help", 2, LOADING.or(STALE), Group::Server, |cx, _| help(cx, MODULE_HELP))
+                .sub_of("module")
+                .doc("5.0.0", "Returns helpful text about the different subcommands."),
             spec("list", 2, ADMIN.or(NOSCRIPT), Group::Server, module_list)
                 .sub_of("module")
                 .doc("4.0.0", "Returns all loaded modules."),
+            spec("load", -3, MODULES, Group::Server, module_load).sub_of("module").doc("4.0.0", "Loads a module."),
+            spec("loadex", -3, MODULES, Group::Server, module_load)
+                .sub_of("module")
+                .doc("7.0.0", "Loads a module, with its configuration."),
+            spec("unload", 3, MODULES, Group::Server, module_unload).sub_of("module").doc("4.0.0", "Unloads a module."),
         ]),
-    spec("cluster", -2, NONE, Group::Cluster, no_cluster).doc("3.0.0", "A container for Redis Cluster commands."),
-    spec("readonly", 1, FAST.or(LOADING).or(STALE), Group::Cluster, no_cluster)
-        .acl(Categories::CONNECTION)
-        .doc("3.0.0", "Enables read-only queries for a connection to a Redis Cluster replica node."),
-    spec("readwrite", 1, FAST.or(LOADING).or(STALE), Group::Cluster, no_cluster)
-        .acl(Categories::CONNECTION)
-        .doc("3.0.0", "Enables read-write queries for a connection to a Redis Cluster replica node."),
+];
+
+const MODULES: Flags = ADMIN.or(NOSCRIPT).or(NO_ASYNC_LOADING);
+
+const MODULE_HELP: &[&str] = &[
+    "LIST",
+    "    Return a list of loaded modules.",
+    "LOAD <path> [<arg> ...]",
+    "    Load a module library from <path>, passing to it any optional arguments.",
+    "LOADEX <path> [[CONFIG NAME VALUE] [CONFIG NAME VALUE]] [ARGS ...]",
+    "    Load a module library from <path>, while passing it module configurations and optional arguments.",
+    "UNLOAD <name>",
+    "    Unload a module.",
 ];
 
 /// TIME: seconds and microseconds of the turn.
@@ -43,7 +53,27 @@ fn module_list(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// What needs a cluster.
-fn no_cluster(_: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
-    Err(Refusal::err("This instance has cluster support disabled"))
+const NOT_ALLOWED: &str = "MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run \
+                           it from a local connection, otherwise you need to set this option in the configuration \
+                           file, and then restart the server.";
+
+fn module_allowed(cx: &mut Cx<'_>) -> Outcome {
+    let local = is_local(cx.client());
+    match cx.server.config.settings.enable_module_command.allows(local) {
+        true => Ok(()),
+        false => Err(Refusal::err(NOT_ALLOWED)),
+    }
+}
+
+/// MODULE LOAD path \[arg ...\], MODULE LOADEX path \[CONFIG name value ...\] \[ARGS arg ...\]: there is no way to load one.
+fn module_load(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    module_allowed(cx)?;
+    tracing::warn!("Module {} failed to load: this server has no modules", args.bytes()?.escape_ascii());
+    Err(Refusal::err("Error loading the extension. Please check the server logs."))
+}
+
+/// MODULE UNLOAD name
+fn module_unload(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
+    module_allowed(cx)?;
+    Err(Refusal::err("Error unloading module: no such module with that name"))
 }

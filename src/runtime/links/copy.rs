@@ -4,7 +4,7 @@ use super::out::{Out, start};
 use super::{Links, step_source};
 use crate::replication::source::{CopyId, Event, LinkId};
 use crate::runtime::clock;
-use crate::runtime::rdb_file::{self, Facts, Form};
+use crate::runtime::rdb_file::{self, Facts, Form, KeyDelay};
 use crate::runtime::world::World;
 use crate::store::Image;
 use std::fs::File;
@@ -39,14 +39,15 @@ pub fn begin_ordered(world: &Rc<World>) {
 }
 
 fn begin(world: &Rc<World>, copy: CopyId) {
-    let (dir, facts) = {
+    let (dir, facts, delay) = {
         let server = world.server.borrow();
         let stream = &server.stream;
         let dir = std::path::PathBuf::from(&server.config.settings.dir);
         let functions = server.library_texts().map(<[u8]>::to_vec).collect();
         let (id, at, db) = (stream.history().id(), stream.end(), stream.selected().unwrap_or(0));
         let (noted, frequencies) = (server.config.settings.maxmemory_policy.notes(), server.frequencies());
-        (dir, Facts { id, at, db, wall: server.wall, used: 0, functions, noted, frequencies })
+        let delay = KeyDelay::of(server.config.settings.rdb_key_save_delay);
+        (dir, Facts { id, at, db, wall: server.wall, used: 0, functions, noted, frequencies }, delay)
     };
     let (told, hears) = tokio::sync::oneshot::channel();
     {
@@ -56,7 +57,7 @@ fn begin(world: &Rc<World>, copy: CopyId) {
             Box::new(move |manifest, image| {
                 let result = manifest.and_then(|manifest| {
                     let image = image.map_err(|error| error.to_string())?;
-                    write(&dir, &facts, &manifest, &image).map_err(|error| format!("{}: {error}", dir.display()))
+                    write(&dir, &facts, delay, &manifest, &image).map_err(|error| format!("{}: {error}", dir.display()))
                 });
                 let _ = told.send(result);
             }),
@@ -137,6 +138,7 @@ pub fn sent(links: &mut Links, link: LinkId) {
 fn write(
     dir: &std::path::Path,
     facts: &Facts,
+    delay: KeyDelay,
     manifest: &crate::keyspace::Manifest,
     image: &Image<'_>,
 ) -> Result<(File, u64), String> {
@@ -145,7 +147,7 @@ fn write(
     let mut options = File::options();
     let mut file = options.read(true).write(true).create_new(true).open(&path).map_err(text)?;
     std::fs::remove_file(&path).map_err(text)?;
-    let form = Form { compress: false, checksum: true, key_delay_us: 0 };
+    let form = Form { compress: false, checksum: true, delay };
     let length = rdb_file::fill(&mut file, &path, facts, form, manifest, image)?;
     Ok((file, length))
 }

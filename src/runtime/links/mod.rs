@@ -66,6 +66,11 @@ pub fn became_replica(world: &Rc<World>, slot: Slot) {
         let link = LinkId(client.id);
         world.links.borrow_mut().slots.insert(link, slot);
     }
+    if server.config.settings.repl_disable_tcp_nodelay
+        && let Some(connection) = world.connection(slot)
+    {
+        connection.gather();
+    }
 }
 
 /// One event for the master's side.

@@ -187,7 +187,10 @@ fn take(world: &Rc<World>, conn: ConnId, bytes: &[u8], told: usize) -> usize {
             tell(world, Event::Line { conn, line });
             end + 1
         }
-        Expect::Copy => take_copy(world, conn, bytes),
+        Expect::Copy => {
+            let most = world.server.borrow().config.settings.loading_process_events_interval_bytes as usize;
+            take_copy(world, conn, &bytes[..bytes.len().min(most)])
+        }
         Expect::Stream => {
             take_stream(world, conn, bytes, told);
             bytes.len()
@@ -290,7 +293,7 @@ pub fn expect_copy(world: &Rc<World>, conn: ConnId, at: Offset) {
     let Some(upstream) = links.upstream.as_mut().filter(|upstream| upstream.conn == conn) else { return };
     upstream.copy = Some(Incoming {
         bulk: Bulk::default(),
-        decoder: rdb::Decoder::new(),
+        decoder: rdb::Decoder::new().checksum(server.switches.checksum),
         filler: Filler::new(&server.config.settings, None),
     });
     server.stats.sync_copies_received += 1;

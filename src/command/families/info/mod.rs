@@ -42,6 +42,9 @@ pub struct Section {
     pub rows: &'static [Row],
 }
 
+/// The section that is shown only to who asks for it by name.
+const DEBUG: &str = "debug";
+
 /// All sections, in order.
 pub const SECTIONS: &[Section] = &[
     Section { name: "server", title: "Server", by_default: true, rows: server::ROWS },
@@ -57,6 +60,7 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "latencystats", title: "Latencystats", by_default: false, rows: counted::LATENCIES },
     Section { name: "cluster", title: "Cluster", by_default: true, rows: counted::CLUSTER },
     Section { name: "keyspace", title: "Keyspace", by_default: true, rows: counted::KEYSPACE },
+    Section { name: DEBUG, title: "Debug", by_default: false, rows: stats::DEBUG },
 ];
 
 /// Where rows write their lines.
@@ -84,7 +88,7 @@ fn info(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     while let Some(word) = args.maybe() {
         match word.to_ascii_lowercase().as_slice() {
             b"default" => mark(&mut wanted, |section| section.by_default),
-            b"all" | b"everything" => mark(&mut wanted, |_| true),
+            b"all" | b"everything" => mark(&mut wanted, |section| section.name != DEBUG),
             word => mark(&mut wanted, |section| section.name.as_bytes() == word),
         }
     }

@@ -27,7 +27,7 @@ pub const ROWS: &[Row] = &[
     Field("server_time_usec", |server| (server.wall.0 * 1000).to_string()),
     Field("uptime_in_seconds", |server| server.mono.seconds().to_string()),
     Field("uptime_in_days", |server| (server.mono.seconds() / 86400).to_string()),
-    Field("hz", |server| server.config.settings.hz.to_string()),
+    Field("hz", |server| server.hz().to_string()),
     Field("configured_hz", |server| server.config.settings.hz.to_string()),
     Field("lru_clock", |server| (server.wall.seconds() & 0xff_ffff).to_string()),
     Field("executable", |server| server.process.executable.clone()),

@@ -82,3 +82,10 @@ pub const ROWS: &[Row] = &[
 fn kbps(bytes: &Sampler) -> String {
     format!("{:.2}", bytes.rate() as f64 / 1024.0)
 }
+
+pub(super) const DEBUG: &[Row] = &[
+    Field("eventloop_duration_aof_sum", |server| server.stats.append_us.to_string()),
+    Field("eventloop_duration_cron_sum", |server| server.stats.cron_us.to_string()),
+    Field("eventloop_duration_max", |server| server.stats.turn_us_max.to_string()),
+    Field("eventloop_cmd_per_cycle_max", |server| server.stats.turn_commands_max.to_string()),
+];

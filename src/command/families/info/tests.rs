@@ -62,6 +62,7 @@ errorstats: *
 latencystats: *
 cluster: cluster_enabled
 keyspace: *
+debug: eventloop_duration_aof_sum eventloop_duration_cron_sum eventloop_duration_max eventloop_cmd_per_cycle_max
 ";
 
 #[test]

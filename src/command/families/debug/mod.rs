@@ -1,17 +1,18 @@
 //! DEBUG, for tests and for the curious: only where `enable-debug-command` allows it.
+//!
+//! What Redis has here for its own insides alone (STRUCTSIZE, SDSLEN, MALLCTL, the cluster's links) is not known here.
+
+mod protocol;
+mod shown;
 
 use super::config::is_local;
 use super::help::help;
-use super::object::{idle_seconds, references, shares_numbers};
-use crate::base::Millis;
 use crate::base::number::{parse_f64, parse_i64};
+use crate::base::{Millis, glob};
 use crate::command::spec::{ADMIN, Group, LOADING, NOSCRIPT, STALE, Spec, spec};
-use crate::command::transfer;
-use crate::command::{Args, Ask, Blocked, Cx, Outcome, PEAK_RESET, Refusal};
+use crate::command::{Args, Ask, Blocked, Cx, Outcome, PEAK_RESET, Refusal, Reload};
 use crate::config::bytes_with_unit;
-use crate::keyspace::{Digest, EntryRef};
 use crate::rdb::Checksum;
-use crate::resp::Proto;
 
 pub const ROWS: &[Spec] = &[spec("debug", -2, ADMIN.or(NOSCRIPT).or(LOADING).or(STALE), Group::Server, debug)
     .doc("1.0.0", "A container for debugging commands.")];
@@ -21,9 +22,16 @@ const NOT_ALLOWED: &str = "DEBUG command not allowed. If the enable-debug-comman
                            file, and then restart the server.";
 
 const HELP: &[&str] = &[
+    "AOF-FLUSH-SLEEP <microsec>",
+    "    Server will sleep before appending to the log, this is used for testing.",
+    "ASSERT",
+    "    Crash by assertion failed.",
     "CHANGE-REPL-ID",
     "    Change the replication IDs of the instance.",
     "    Dangerous: should be used only for testing the replication subsystem.",
+    "CONFIG-REWRITE-FORCE-ALL",
+    "    Like CONFIG REWRITE but writes all configuration options, including",
+    "    keywords not listed in original configuration file or default values.",
     "DIGEST",
     "    Output a hex signature representing the current DB content.",
     "DIGEST-VALUE <key> [<key> ...]",
@@ -31,17 +39,28 @@ const HELP: &[&str] = &[
     "ERROR <string>",
     "    Return a Redis protocol error with <string> as message. Useful for clients",
     "    unit tests to simulate Redis errors.",
+    "HTSTATS <dbid> [full]",
+    "    Return hash table statistics of the specified Redis database.",
+    "HTSTATS-KEY <key> [full]",
+    "    Like HTSTATS but for the hash table stored at <key>'s value.",
+    "LEAK <string>",
+    "    Create a memory leak of the input string.",
+    "LISTPACK <key>",
+    "    Write the elements of a value with the listpack encoding to the log.",
     "LOADAOF",
-    "    Write a checkpoint and reload the keyspace from disk.",
+    "    Reload the keyspace from disk: from the last checkpoint and the log behind",
+    "    it, as a restart does. Without a log a checkpoint is written first.",
     "LOG <message>",
     "    Write <message> to the server log.",
-    "OBJECT <key>",
-    "    Show low level info about `key` and associated value.",
+    "OBJECT <key> [fast]",
+    "    Show low level info about `key` and associated value. With \"fast\", the",
+    "    length in an RDB file is left out.",
+    "OOM",
+    "    Crash the server simulating an out-of-memory error.",
     "PANIC",
     "    Crash the server simulating a panic.",
     "PAUSE-CRON <0|1>",
-    "    Stop what the server does by itself now and then, or go on with it: expiry,",
-    "    eviction, rates, idle clients. Deadlines of blocked clients and links go on.",
+    "    Stop periodic cron job processing.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Create <count> string keys named key:<num>. If <prefix> is specified then",
     "    it is used instead of the 'key' prefix. They go through the replication",
@@ -50,11 +69,19 @@ const HELP: &[&str] = &[
     "    Reply with a test value of the specified type. <type> can be: string,",
     "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
     "    true, false.",
+    "QUICKLIST <key> [<0|1>]",
+    "    Write the leaves of a list to the log, and with 1 their elements.",
     "QUICKLIST-PACKED-THRESHOLD <size>",
-    "    Takes a size, and does nothing: a long element of a list stands in a leaf of",
-    "    its own by the size of a leaf.",
-    "RELOAD",
-    "    Write a checkpoint and reload the keyspace from disk.",
+    "    From now on an element of a large list that takes more than <size> gets a",
+    "    leaf of its own. 0 restores the default: an element that fits none.",
+    "RELOAD [option ...]",
+    "    Write a checkpoint and the RDB file, and reload the keyspace from disk.",
+    "    Valid <option> values:",
+    "    * MERGE: conflicting keys and libraries are taken from the RDB file.",
+    "    * NOFLUSH: what is there stays and the RDB file is added to it. Refused",
+    "      without MERGE where keys or libraries conflict.",
+    "    * NOSAVE: the data set is loaded from the RDB file that is there.",
+    "    With NOFLUSH or NOSAVE a new history begins, and replicas copy it all.",
     "REPLICATE <word> [<word> ...]",
     "    Replicates the provided command to replicas, allowing data divergence.",
     "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|time>",
@@ -70,12 +97,14 @@ const HELP: &[&str] = &[
     "    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the",
     "    default.",
     "SET-DISABLE-DENY-SCRIPTS <0|1>",
-    "    Setting it to 1 lets scripts call commands that are not for scripts, but for",
-    "    those of transactions, subscriptions and other scripts.",
+    "    Setting it to 1 lets scripts call commands that are denied to them, but for",
+    "    those of scripts, transactions and subscriptions.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
-    "    Enables or disables checksum checks of the payload of RESTORE.",
+    "    Enables or disables checksum checks for RDB files and RESTORE's payload.",
     "SLEEP <seconds>",
     "    Stop the server for <seconds>. Decimals allowed.",
+    "STRINGMATCH-TEST",
+    "    Run a fuzz tester against the matcher of patterns.",
 ];
 
 /// DEBUG subcommand [argument ...]
@@ -98,49 +127,54 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.ask(Ask::Sleep(span));
             ok(cx)
         }
-        (b"digest", 0) => {
-            let digest = cx.server.keyspace.digest();
-            cx.reply().simple(&hex(digest));
-            Ok(())
-        }
-        (b"digest-value", _) => digest_value(cx, args),
-        (b"object", 1 | 2) => object(cx, args),
+        (b"digest", 0) => shown::digest(cx),
+        (b"digest-value", _) => shown::digest_value(cx, args),
+        (b"object", 1 | 2) => shown::object(cx, args),
+        (b"htstats", 1 | 2) => shown::tables(cx, args),
+        (b"htstats-key", 1 | 2) => shown::tables_of_key(cx, args),
+        (b"listpack", 1) => shown::listpack(cx, args),
+        (b"quicklist", 1 | 2) => shown::quicklist(cx, args),
         (b"populate", 1..=3) => populate(cx, args),
         (b"set-active-expire", 1) => {
-            cx.server.active_expire = args.bytes()? != b"0";
-            ok(cx)
-        }
-        (b"set-disable-deny-scripts", 1) => {
-            cx.server.scripting.deny_ignored = args.bytes()? != b"0";
-            ok(cx)
-        }
-        (b"pause-cron", 1) => {
-            cx.server.cron_paused = args.bytes()? != b"0";
+            cx.server.switches.active_expire = is_on(args)?;
             ok(cx)
         }
         (b"set-skip-checksum-validation", 1) => {
-            cx.server.payload_checksum = if args.bytes()? == b"0" { Checksum::Check } else { Checksum::Skip };
+            cx.server.switches.checksum = if is_on(args)? { Checksum::Skip } else { Checksum::Check };
+            ok(cx)
+        }
+        (b"set-disable-deny-scripts", 1) => {
+            cx.server.switches.scripts_may_more = is_on(args)?;
+            ok(cx)
+        }
+        (b"pause-cron", 1) => {
+            cx.server.switches.pause_cron = is_on(args)?;
+            ok(cx)
+        }
+        (b"aof-flush-sleep", 1) => {
+            cx.server.switches.append_sleep_us = number(args.bytes()?).unsigned_abs();
+            ok(cx)
+        }
+        (b"quicklist-packed-threshold", 1) => {
+            let size = std::str::from_utf8(args.bytes()?).ok().and_then(bytes_with_unit);
+            let size = size.and_then(|size| usize::try_from(size).ok()).filter(|&size| size < 1 << 32);
+            let wrong = || Refusal::err("argument must be a memory value bigger than 1 and smaller than 4gb");
+            let size = size.ok_or_else(wrong)?;
+            cx.server.keyspace.set_alone_bytes((size > 0).then_some(size));
             ok(cx)
         }
         (b"replybuffer", 2) => {
             reply_buffer(cx, args)?;
             ok(cx)
         }
-        (b"quicklist-packed-threshold", 1) => {
-            let size = std::str::from_utf8(args.bytes()?).ok().and_then(bytes_with_unit);
-            let size = size.filter(|size| (0..1 << 32).contains(size));
-            size.ok_or_else(|| Refusal::err("argument must be a memory value bigger than 1 and smaller than 4gb"))?;
+        (b"reload", _) => reload(cx, args),
+        (b"loadaof", _) => reload_by(cx, Reload::Log),
+        (b"config-rewrite-force-all", 0) => rewrite_all(cx),
+        (b"leak", 1) => {
+            std::mem::forget(args.bytes()?.to_vec());
             ok(cx)
         }
-        (b"reload" | b"loadaof", _) => {
-            if !cx.may_block() {
-                return Err(Refusal::err("DEBUG RELOAD is not allowed inside a transaction"));
-            }
-            let slot = cx.slot;
-            cx.ask(Ask::Reload { slot });
-            cx.block(Blocked::Checkpoint);
-            Ok(())
-        }
+        (b"stringmatch-test", 0) => match_anything(cx),
         (b"change-repl-id", 0) => {
             let replid = cx.server.fresh_id();
             cx.ask(Ask::NewHistory { replid });
@@ -156,8 +190,9 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.feed_plain(&words);
             ok(cx)
         }
-        (b"protocol", 1) => protocol(cx, args.bytes()?),
-        (b"segfault" | b"panic", 0) => {
+        (b"protocol", 1) => protocol::protocol(cx, args.bytes()?),
+        (b"segfault" | b"panic" | b"assert" | b"oom", 0) => {
+            tracing::warn!("DEBUG {} ends the process.", String::from_utf8_lossy(name).to_uppercase());
             cx.ask(Ask::Die);
             Ok(())
         }
@@ -173,9 +208,14 @@ fn ok(cx: &mut Cx<'_>) -> Outcome {
     Ok(())
 }
 
-/// As `atoi` reads it: what is no number is off.
+/// A number as C's `atoi` reads it: the digits in front, 0 without any.
+fn number(word: &[u8]) -> i64 {
+    let digits = word.iter().enumerate().take_while(|&(at, byte)| byte.is_ascii_digit() || at == 0 && *byte == b'-');
+    parse_i64(&word[..digits.count()]).unwrap_or(0)
+}
+
 fn is_on(args: &mut Args<'_>) -> Result<bool, Refusal> {
-    Ok(parse_i64(args.bytes()?).is_some_and(|number| number != 0))
+    Ok(number(args.bytes()?) != 0)
 }
 
 /// DEBUG REPLYBUFFER PEAK-RESET-TIME (NEVER | RESET | milliseconds) | RESIZING (0 | 1)
@@ -194,47 +234,60 @@ fn reply_buffer(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn hex(digest: Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// DEBUG DIGEST-VALUE [key ...]
-fn digest_value(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    cx.reply().array(args.left());
-    while let Some(key) = args.maybe() {
-        let key = cx.key(key);
-        let digest = cx.peek(key, |entry, _| entry.digest()).unwrap_or_default();
-        cx.reply().simple(&hex(digest));
+/// DEBUG RELOAD \[NOSAVE\] \[NOFLUSH\] \[MERGE\]
+fn reload(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let (mut save, mut flush, mut merge) = (true, true, false);
+    while args.left() > 0 {
+        match () {
+            () if args.take("nosave") => save = false,
+            () if args.take("noflush") => flush = false,
+            () if args.take("merge") => merge = true,
+            () => {
+                return Err(Refusal::err("DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."));
+            }
+        }
     }
+    let another_data_set = !save || !flush;
+    if another_data_set && cx.server.is_replica() {
+        return Err(Refusal::err(
+            "DEBUG RELOAD with NOSAVE or NOFLUSH is for masters: a replica holds its master's data",
+        ));
+    }
+    reload_by(cx, Reload::File { save, flush, merge })
+}
+
+fn reload_by(cx: &mut Cx<'_>, how: Reload) -> Outcome {
+    if !cx.may_block() {
+        return Err(Refusal::err("DEBUG RELOAD is not allowed inside a transaction"));
+    }
+    let slot = cx.slot;
+    cx.ask(Ask::Reload { slot, how });
+    cx.block(Blocked::Checkpoint);
     Ok(())
 }
 
-/// DEBUG OBJECT key \[FAST\]
-fn object(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let key = cx.key(args.bytes()?);
-    let fast = args.take("fast");
-    let now = cx.now;
-    let entry = cx.server.keyspace.db(cx.db as usize).get(key).ok_or(Refusal::NoSuchKey)?;
-    let len = match fast {
-        true => String::new(),
-        false => format!(" serializedlength:{}", serialized_len(entry)),
+/// DEBUG CONFIG-REWRITE-FORCE-ALL
+fn rewrite_all(cx: &mut Cx<'_>) -> Outcome {
+    cx.server.put_users_in_config().map_err(Refusal::err)?;
+    let written = cx.server.config.rewrite_all();
+    written.map_err(|error| Refusal::err(format_args!("CONFIG-REWRITE-FORCE-ALL failed: {error}")))?;
+    ok(cx)
+}
+
+/// DEBUG STRINGMATCH-TEST: whether any pattern is too much for the matcher.
+fn match_anything(cx: &mut Cx<'_>) -> Outcome {
+    const ROUNDS: usize = 100_000;
+    let dice = &mut cx.server.dice;
+    let mut draw = |letters: &[u8], most: u64| -> Vec<u8> {
+        let len = dice.below(most);
+        (0..len).map(|_| letters[dice.below(letters.len() as u64) as usize]).collect()
     };
-    let text = format!(
-        "Value at:{:p} refcount:{} encoding:{}{len} lru:{} lru_seconds_idle:{}",
-        entry.key().as_ptr(),
-        references(entry, shares_numbers(cx.server)),
-        entry.encoding(),
-        entry.access(),
-        idle_seconds(entry, now, cx.server.mono),
-    );
-    cx.reply().simple(&text);
+    for _ in 0..ROUNDS {
+        let (pattern, text) = (draw(b"*?[]^-\\abc", 32), draw(b"abc-]^", 64));
+        glob::matches(&pattern, &text, false);
+    }
+    cx.reply().simple("Apparently Redis did not crash: test passed");
     Ok(())
-}
-
-/// Bytes of the value in an RDB file.
-fn serialized_len(entry: EntryRef<'_>) -> usize {
-    const FRAME: usize = 1 + 2 + 8; // DUMP's type, version and checksum
-    transfer::dump(entry.value()).len() - FRAME
 }
 
 /// DEBUG POPULATE count \[prefix\] \[size\]. Other than in Redis the keys go through the stream, each as a unit of its own:
@@ -271,56 +324,4 @@ fn populate(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.end_unit();
     }
     ok(cx)
-}
-
-/// DEBUG PROTOCOL type: for the tests of clients.
-#[expect(clippy::approx_constant, reason = "the number that Redis gives")]
-fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
-    let resp3 = cx.proto == Proto::Resp3;
-    let mut reply = cx.reply();
-    match kind.to_ascii_lowercase().as_slice() {
-        b"string" => reply.bulk(b"Hello World"),
-        b"integer" => reply.int(12345),
-        b"double" => reply.double(3.141),
-        b"null" => reply.null(),
-        b"array" => {
-            reply.array(3);
-            (0..3).for_each(|number| reply.int(number));
-        }
-        b"set" => {
-            reply.set(3);
-            (0..3).for_each(|number| reply.int(number));
-        }
-        b"map" => {
-            reply.map(3);
-            for number in 0..3 {
-                reply.int(number);
-                reply.bool(number == 1);
-            }
-        }
-        b"attrib" => {
-            if resp3 {
-                reply.raw(b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n");
-            }
-            reply.bulk(b"Some real reply following the attribute");
-        }
-        b"push" if resp3 => {
-            reply.push(2);
-            reply.bulk(b"server-cpu-usage");
-            reply.int(42);
-            reply.bulk(b"Some real reply following the push reply");
-        }
-        b"push" => return Err(Refusal::err("RESP2 is not supported by this command")),
-        b"true" => reply.bool(true),
-        b"false" => reply.bool(false),
-        b"verbatim" => reply.verbatim("txt", "This is a verbatim\nstring"),
-        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
-        _ => {
-            return Err(Refusal::err(
-                "Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|\
-                 attrib|push|verbatim|true|false",
-            ));
-        }
-    }
-    Ok(())
 }
