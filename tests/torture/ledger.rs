@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Kind {
     /// `APPEND log ;number`.
     Append,
+    /// `XADD stream * n number`.
+    Entry,
     /// `INCR count`.
     Incr,
     /// `MULTI`: two counters of this client, one of all clients, and `APPEND multi ;number`.

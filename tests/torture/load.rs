@@ -180,7 +180,8 @@ impl Writer {
         let number = self.next.1;
         self.next.1 += 1;
         let kind = match self.dice.below(20) {
-            0..5 => Kind::Append,
+            0..3 => Kind::Append,
+            3..5 => Kind::Entry,
             5..8 => Kind::Incr,
             8..12 => Kind::Multi,
             12..15 => Kind::SetRange,
@@ -219,6 +220,7 @@ impl Writer {
         let mark = format!(";{number}");
         match kind {
             Kind::Append => vec![words(&["APPEND", &own("log"), &mark])],
+            Kind::Entry => vec![words(&["XADD", &own("stream"), "*", "n", &number.to_string()])],
             Kind::Incr => vec![words(&["INCR", &own("count")])],
             Kind::Multi => vec![
                 words(&["MULTI"]),

@@ -39,6 +39,7 @@ pub fn judge(node: &Member, round: u64, ledger: &[Op], tails: &[Tail]) -> Result
         let ops: Vec<&Op> = ledger.iter().filter(|op| op.client == number).collect();
         let mut sight = Sight { client: &mut client, round, number, ops: &ops, tails };
         sight.log("log", Kind::Append)?;
+        sight.stream()?;
         multis[number % 2] += sight.multi()?;
         sight.count()?;
         sight.map()?;
@@ -51,7 +52,7 @@ pub fn judge(node: &Member, round: u64, ledger: &[Op], tails: &[Tail]) -> Result
             return Err(format!("the transactions of all clients: {multis} marks, and the counter stands at {common}"));
         }
         let clients = (0..CLIENTS).filter(|number| number % 2 == half);
-        let names = ["log", "multi", "one", "two", "count", "map", "register"];
+        let names = ["log", "stream", "multi", "one", "two", "count", "map", "register"];
         let mut keys: Vec<String> = clients.flat_map(|number| names.map(|name| key(round, number, name))).collect();
         keys.push(common_key(round));
         let digests = digests(&mut client, &keys)?;
@@ -118,18 +119,37 @@ impl Sight<'_> {
         self.ops.iter().copied().filter(move |op| op.kind == kind)
     }
 
-    /// The marks in an appended log: each once, those that were acknowledged in their order. How many they are.
+    /// The marks in an appended log. How many they are.
     fn log(&mut self, name: &str, kind: Kind) -> Result<usize, String> {
         let key = self.key(name);
         let text = text_at(self.client, &key)?.unwrap_or_default();
         let marks: Result<Vec<u64>, _> = text.split(';').skip(1).map(str::parse).collect();
         let marks = marks.map_err(|_| format!("{key} holds what nobody wrote: {text:?}"))?;
-        let mut sorted = marks.clone();
+        self.marks(&key, kind, &marks)?;
+        Ok(marks.len())
+    }
+
+    /// The marks in the entries of a stream.
+    fn stream(&mut self) -> Result<(), String> {
+        let key = self.key("stream");
+        let entries = ask(self.client, &["XRANGE", &key, "-", "+"])?;
+        let mark = |entry: &Frame| entry.items()?.last()?.items()?.last()?.int()?.try_into().ok();
+        let marks: Option<Vec<u64>> = entries.items().unwrap_or_default().iter().map(mark).collect();
+        let marks = marks.ok_or_else(|| format!("{key} holds what nobody wrote: {entries:?}"))?;
+        if ask(self.client, &["XLEN", &key])?.int() != Some(marks.len() as i64) {
+            return Err(format!("{key} has another length than its {} entries", marks.len()));
+        }
+        self.marks(&key, Kind::Entry, &marks)
+    }
+
+    /// Each mark once, those that were acknowledged in their order.
+    fn marks(&self, key: &str, kind: Kind, marks: &[u64]) -> Result<(), String> {
+        let mut sorted = marks.to_vec();
         sorted.sort_unstable();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("{key}: {} was applied twice: {text}", pair[0]));
+            return Err(format!("{key}: {} was applied twice: {marks:?}", pair[0]));
         }
-        self.presence(&key, kind, |number| sorted.binary_search(&number).is_ok())?;
+        self.presence(key, kind, |number| sorted.binary_search(&number).is_ok())?;
         let known = |mark: &u64| self.of(kind).any(|op| op.number == *mark);
         if let Some(stray) = marks.iter().find(|mark| !known(mark)) {
             return Err(format!("{key}: {stray} was refused, or never sent, and is there"));
@@ -139,9 +159,9 @@ impl Sight<'_> {
         let in_order: Vec<u64> =
             marks.iter().copied().filter(|mark| acknowledged.binary_search(mark).is_ok()).collect();
         if !in_order.is_sorted() {
-            return Err(format!("{key}: out of order: {text}"));
+            return Err(format!("{key}: out of order: {marks:?}"));
         }
-        Ok(marks.len())
+        Ok(())
     }
 
     /// Every operation is there or is not, as it must be.

@@ -273,7 +273,7 @@ fn getdel(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         let lazy = cx.server.config.settings.lazyfree_lazy_user_del;
         cx.remove(key, lazy);
         cx.notify(Class::Generic, "del", key.bytes);
-        cx.feed(&[del_word(lazy), key.bytes]);
+        cx.feed(&[b"DEL", key.bytes]);
     }
     Ok(())
 }
