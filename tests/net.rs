@@ -4,6 +4,8 @@ mod support;
 
 #[path = "net/busy.rs"]
 mod busy;
+#[path = "net/eviction.rs"]
+mod eviction;
 #[path = "net/memory.rs"]
 mod memory;
 #[path = "net/stop.rs"]

@@ -1,7 +1,8 @@
 //! `maxmemory-clients`: when the clients together take more than that, the largest are closed.
 //!
 //! Off (0, as it is by default) it costs a branch for each read and each write. Else a client is counted anew when it has
-//! sent something, when it was sent something, and once a second; who is to be closed is looked for at the end of a turn.
+//! sent something, when it was sent something, and once a second; who is to be closed is looked for before each
+//! request and at the end of a turn.
 //! Clients stand in buckets, one for each doubling of what they take; the highest bucket goes first, and in it who came
 //! into it first, as in Redis. Replicas and the master's stream are not counted, and CLIENT NO-EVICT is counted but stays.
 

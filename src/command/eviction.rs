@@ -149,7 +149,7 @@ impl Policy {
 impl Server {
     /// Bytes in use that `maxmemory` does not count.
     pub fn not_counted_memory(&self) -> u64 {
-        let stream = self.feed.buffered_bytes() + self.stream.backlog().excess_bytes();
+        let stream = self.feed.waiting_bytes() + self.stream.backlog().excess_bytes();
         (stream + self.keyspace.checkpoint_bytes()) as u64 + self.garbage.pending_bytes()
     }
 

@@ -133,6 +133,12 @@ impl Feed {
         self.unit.capacity() + self.pending.capacity()
     }
 
+    /// The same without the room that is kept for what comes: what will be free when the log has it.
+    pub fn waiting_bytes(&self) -> usize {
+        let waiting = |buffer: &Vec<u8>| buffer.capacity().min(2 * buffer.len());
+        waiting(&self.unit) + waiting(&self.pending)
+    }
+
     /// Whether anything waits for the log.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty() || !self.changes.is_empty()

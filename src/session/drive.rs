@@ -64,6 +64,9 @@ fn drive(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args) -
     let mut done = 0;
     let bulk_bytes_max = server.config.settings.proto_max_bulk_len;
     loop {
+        if server.counts_clients() {
+            server.evict_clients(); // before keys are evicted for what clients take
+        }
         let Some(client) = server.clients.get_mut(slot) else { return (done, Progress::Closing) };
         if client.closing.is_some() {
             return (done, Progress::Closing);
