@@ -7,6 +7,10 @@ pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// `PROTO_IOBUF_LEN`).
 pub const READ_SHARE_BYTES: usize = 16 * 1024;
 
+/// What one connection is sent of a large output before the others are served (Redis' `NET_MAX_WRITES_PER_EVENT` is half
+/// of it).
+pub const SEND_SHARE_BYTES: usize = 128 * 1024;
+
 /// The least that this is lowered to where requests take long: as they do while a checkpoint begins, since the first
 /// write to a page serialises it.
 pub const READ_SHARE_BYTES_MIN: usize = 1024;

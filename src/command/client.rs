@@ -7,6 +7,7 @@ use super::client_eviction::Counted;
 use super::pubsub::Sort;
 use super::spec::{Flags, Spec};
 use super::tracking::Tracking;
+use super::unsent::Unsent;
 use crate::base::limits::REPLY_BUFFER_BYTES_MIN;
 use crate::base::{Millis, Offset};
 use crate::keyspace::Kind as ValueKind;
@@ -42,6 +43,8 @@ pub struct Client {
     /// Replies on their way out; the first `cleared` bytes may be sent (see the turn, in `runtime`).
     pub out: Vec<u8>,
     pub cleared: usize,
+    /// Replies that go out before `out`, since a socket did not take them.
+    pub unsent: Unsent,
     /// How much of `out` is kept when all is sent.
     pub reply: ReplyRoom,
     /// In the list of clients with new output since the last flush.
@@ -188,6 +191,7 @@ impl Client {
             active: now,
             out: Vec::with_capacity(REPLY_BUFFER_BYTES_MIN),
             cleared: 0,
+            unsent: Unsent::default(),
             reply: ReplyRoom::new(now),
             touched: false,
             partial: Vec::new(),

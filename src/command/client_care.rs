@@ -112,7 +112,7 @@ impl Server {
             }
         }
         if care.peak_reset.is_some_and(|span| now.since(client.reply.since) >= span) {
-            (client.reply.peak, client.reply.since) = (client.out.len().min(REPLY_BUFFER_BYTES_MAX), *now);
+            (client.reply.peak, client.reply.since) = (client.waiting_bytes().min(REPLY_BUFFER_BYTES_MAX), *now);
         }
         care.note(second, client);
         self.limit_output(slot);

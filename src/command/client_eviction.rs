@@ -135,7 +135,8 @@ impl Server {
             self.uncount(slot);
             let client = &mut self.clients[slot];
             // What it holds is free from here on: its connection ends behind the turn.
-            (client.out, client.cleared, client.partial) = (Vec::new(), 0, Vec::new());
+            client.drop_output();
+            client.partial = Vec::new();
             client.multi = None;
             self.close(slot, Closing::Now);
         }

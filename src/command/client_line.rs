@@ -62,9 +62,9 @@ fn line(server: &Server, slot: Slot, asking_bytes: usize) -> String {
         memory.oll,
         memory.omem,
         memory.total + asking_bytes,
-        match (client.kind, client.cleared) {
+        match (client.kind, client.may_send()) {
             (Kind::Stream, _) => "",
-            (_, 0) => "r",
+            (_, false) => "r",
             _ => "rw", // the socket takes no more for now
         },
         match client.kind {

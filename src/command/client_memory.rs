@@ -43,8 +43,8 @@ impl Client {
             _ => 0,
         };
         let read = self.parser.read_bytes().min(self.partial.len());
-        let (held, waiting) = (self.out.capacity(), self.out.len());
-        let rbs = held.min(REPLY_BUFFER_BYTES_MAX);
+        let (held, waiting) = (self.out.capacity() + self.unsent.held(), self.waiting_bytes());
+        let rbs = self.out.capacity().min(REPLY_BUFFER_BYTES_MAX);
         let beyond = waiting.saturating_sub(REPLY_BUFFER_BYTES_MAX);
         let watched = self.watching.capacity() * size_of::<Watched>();
         let names = self.name.capacity() + self.lib_name.capacity() + self.lib_ver.capacity();

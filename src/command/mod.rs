@@ -69,6 +69,7 @@ pub mod table;
 mod tracked;
 mod tracking;
 pub mod transfer;
+mod unsent;
 mod views;
 mod waste;
 

@@ -24,7 +24,7 @@ impl Server {
         if client.closing == Some(Closing::Now) {
             return false;
         }
-        let waiting = client.out.len().saturating_sub(UNCOUNTED_BYTES) as u64;
+        let waiting = client.waiting_bytes().saturating_sub(UNCOUNTED_BYTES) as u64;
         let reaches = |bytes: u64| bytes != 0 && waiting >= bytes;
         let since = match reaches(limit.soft_bytes) {
             true => *client.soft_since.get_or_insert(self.mono),
@@ -42,8 +42,7 @@ impl Server {
             client_line(self, slot)
         );
         self.stats.output_buffer_disconnections += 1;
-        let client = &mut self.clients[slot];
-        (client.out, client.cleared) = (Vec::new(), 0);
+        self.clients[slot].drop_output();
         self.close(slot, Closing::Now);
         true
     }

@@ -95,12 +95,11 @@ fn in_log(world: &World, server: &mut Server) -> bool {
 /// What the socket does not take now goes out behind the script.
 fn tell(connection: &Connection, server: &mut Server) {
     let Some(client) = server.clients.get_mut(connection.slot) else { return };
-    if client.out.is_empty() {
+    if !client.has_output() {
         return;
     }
-    let sent = connection.write_now(&client.out);
-    client.out.drain(..sent);
-    client.cleared = client.cleared.saturating_sub(sent);
+    client.cleared = client.out.len();
+    let sent = client.give(|bytes| connection.write_now(bytes));
     client.bytes_out += sent as u64;
     server.stats.net_out += sent as u64;
     server.stats.writes += 1;

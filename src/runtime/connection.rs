@@ -7,7 +7,7 @@
 use super::clock;
 use super::socket::Socket;
 use super::world::World;
-use crate::base::limits::READ_BUFFER_BYTES;
+use crate::base::limits::{READ_BUFFER_BYTES, SEND_SHARE_BYTES};
 use crate::command::{Closing, Slot};
 use crate::session::{self, Progress};
 use std::cell::{Cell, RefCell};
@@ -31,7 +31,7 @@ pub struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     All,
-    /// The socket takes no more for now.
+    /// The socket takes no more for now, or it is the turn of others.
     Blocked,
     /// The peer is gone.
     Broken,
@@ -74,6 +74,11 @@ impl Connection {
         let mut stream = self.stream.borrow_mut();
         let all = bytes.len();
         while !bytes.is_empty() {
+            if all - bytes.len() >= SEND_SHARE_BYTES {
+                self.unsent.set(true);
+                self.wake();
+                return (all - bytes.len(), Sent::Blocked);
+            }
             match stream.try_write(bytes) {
                 Ok(0) => return (all - bytes.len(), Sent::Broken),
                 Ok(n) => bytes = &bytes[n..],

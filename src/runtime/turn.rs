@@ -100,8 +100,7 @@ fn close_touched(server: &mut Server) -> usize {
             server.touch(slot);
             continue;
         }
-        client.out.clear();
-        client.cleared = 0;
+        client.drop_output();
         server.close(slot, Closing::Now);
         closed += 1;
     }

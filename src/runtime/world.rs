@@ -149,21 +149,17 @@ impl World {
         let server = &mut *server;
         let Some(client) = server.clients.get_mut(connection.slot) else { return };
         let mut sent = Sent::All;
-        if client.cleared > 0 {
-            client.reply.needs(client.out.len());
-            let (bytes, how) = connection.send(&client.out[..client.cleared]);
+        if client.may_send() {
+            client.reply.needs(client.waiting_bytes());
+            let bytes = client.give(|bytes| {
+                let (count, how) = connection.send(bytes);
+                sent = how;
+                count
+            });
             server.stats.net_out += bytes as u64;
             client.bytes_out += bytes as u64;
             server.stats.writes += 1;
-            sent = how;
             client.active = server.mono;
-            if bytes == client.out.len() {
-                client.out.clear();
-                client.out.shrink_to(client.reply.bytes);
-            } else {
-                client.out.drain(..bytes);
-            }
-            client.cleared -= bytes;
         }
         if server.counts_clients() {
             server.recount(connection.slot);
@@ -172,8 +168,8 @@ impl World {
         match sent {
             Sent::Broken => connection.end(),
             Sent::Blocked => {}
-            Sent::All if client.closing.is_some() && client.out.is_empty() => connection.end(),
-            Sent::All if client.kind == Kind::Replica && client.out.is_empty() => {
+            Sent::All if client.closing.is_some() && !client.has_output() => connection.end(),
+            Sent::All if client.kind == Kind::Replica && !client.has_output() => {
                 let id = client.id;
                 self.links.borrow_mut().send(server, connection, id);
                 if !server.links.source.is_empty() {
@@ -198,7 +194,7 @@ impl World {
         let Some(connection) = self.connection(slot) else { return };
         let mut server = self.server.borrow_mut();
         let Some(client) = server.clients.get_mut(slot) else { return };
-        if client.closing == Some(Closing::Now) || client.out.is_empty() {
+        if client.closing == Some(Closing::Now) || !client.has_output() {
             connection.end();
         } else {
             server.touch(slot);

@@ -100,7 +100,7 @@ fn drive(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args) -
 /// What a pipeline is answered is limited while it is executed: who asks for more than it may be sent is not executed to
 /// the end.
 fn limit_replies(server: &mut Server, slot: Slot) {
-    if server.clients.get(slot).is_some_and(|client| client.out.len() > UNCOUNTED_BYTES) {
+    if server.clients.get(slot).is_some_and(|client| client.waiting_bytes() > UNCOUNTED_BYTES) {
         server.limit_output(slot);
     }
 }
