@@ -21,7 +21,8 @@ static DONE: AtomicBool = AtomicBool::new(false);
 fn main() {
     let wanted = std::env::var("ROWS").unwrap_or_default();
     println!("{:<6} {:<8} {:>9} {:>9} {:>11} {:>17}", "", "", "p99 ms", "p99.9 ms", "longest ms", "machine's own ms");
-    let rows: [(&str, fn(&Server)); 2] =
+    type Load = fn(&Server);
+    let rows: [(&str, Load); 2] =
         [("keys", |server| fill(server.port, 0, setting("KEYS", 10_000_000), 32)), ("large", write_while_it_saves)];
     for (name, load) in
         rows.into_iter().filter(|(name, _)| wanted.is_empty() || wanted.split(',').any(|row| row == *name))
