@@ -18,7 +18,7 @@ use crate::runtime::{
 };
 use crate::session::StreamReader;
 use crate::store::{self, Opened, Options, Store, Wakers};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -60,8 +60,10 @@ fn start(config: Config) -> Result<i32, String> {
     let clients = process::open_files_limit(settings.maxclients)?;
     let mut config = config;
     config.settings.maxclients = clients;
-    let _pid_file = launch::show(&config, launch::NODE_TITLE, "/var/run/redis.pid");
-    launch::block_on(serve(config, names, acl, ways))
+    let pid_file = launch::show(&config, launch::NODE_TITLE, "/var/run/redis.pid");
+    let unix_socket = ways.unix.iter().map(|_| Path::new(&config.settings.unixsocket));
+    let files = pid_file.path().into_iter().chain(unix_socket).map(Path::to_path_buf).collect();
+    launch::block_on(serve(config, names, acl, ways, files))
 }
 
 /// How clients come.
@@ -71,7 +73,8 @@ struct Ways {
     tls: Tls,
 }
 
-async fn serve(config: Config, names: Names, acl: Acl, ways: Ways) -> Result<i32, String> {
+/// `files` stand for as long as the process runs.
+async fn serve(config: Config, names: Names, acl: Acl, ways: Ways, files: Vec<PathBuf>) -> Result<i32, String> {
     allocator::become_loop();
     let Ways { doors, unix, tls } = ways;
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
@@ -88,6 +91,7 @@ async fn serve(config: Config, names: Names, acl: Acl, ways: Ways) -> Result<i32
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });
     let world = World::new(server, disk, bells, tls);
+    *world.files.borrow_mut() = files;
     world.server.borrow_mut().scripting.bystanders = Some(Rc::new(runtime::Hearing::new(&world)));
     tokio::task::spawn_local(turn::turns(world.clone()));
     tokio::task::spawn_local(cron::beats(world.clone()));
@@ -184,7 +188,7 @@ fn recover(config: Config, bells: &Bells) -> Result<(Server, disk::Disk), String
             recovery::load_functions(&recovery, &mut server)?;
             recovery::load_local_deadlines(&recovery, &mut server)?;
             let slot = server.connect(Kind::Stream, String::new(), String::new(), -1);
-            server.clients[slot].db = server.stream.selected().unwrap_or(0);
+            server.clients[slot].db = server.stream.db();
             let mut reader = StreamReader::new(slot, Origin::Log);
             let mut args = crate::resp::Args::default();
             let replayed = recovery::replay(&mut recovery, found.record, |bytes| {

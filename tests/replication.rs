@@ -141,6 +141,31 @@ fn a_promotion_is_followed_in_part_by_all() {
     assert_eq!(old.info("replication").get("role"), "slave");
 }
 
+// Its stream goes on where it was left, in the database that the master had selected: the node took the next write to be
+// one of database 0, and held the key where the master did not.
+#[test]
+fn a_replica_that_was_let_go_and_taken_back_goes_on_in_the_same_database() {
+    let master = Server::node(FAST);
+    let mut replica = Server::node(FAST);
+    replica.follow(&master);
+    replica.wait_in_step(&master);
+    master.ok("SELECT 9");
+    master.ok("SET k 1");
+    replica.wait_in_step(&master);
+    for crash in [false, true] {
+        replica.ok("REPLICAOF NO ONE");
+        replica.save();
+        if crash {
+            replica.crash();
+        }
+        replica.follow(&master);
+        replica.wait_in_step(&master);
+        assert_eq!(master.ask("INCR k"), Frame::Int(if crash { 3 } else { 2 }));
+        same(&master, &replica);
+    }
+    assert_eq!(served(&master), (1, 2));
+}
+
 #[test]
 fn an_old_master_with_a_tail_of_its_own_takes_a_copy() {
     let old = Server::node(FAST);

@@ -206,7 +206,7 @@ fn a_promotion_stands_in_the_log_before_the_next_write_of_the_same_turn() {
     ask(&mut node, client, "SET b 2");
     ask(&mut node, client, "REPLICAOF 127.0.0.1 1");
     ask(&mut node, client, "REPLICAOF NO ONE");
-    let pieces: Vec<_> = node.server.feed.pieces(Some(0)).collect();
+    let pieces: Vec<_> = node.server.feed.pieces(0).collect();
     let [Piece::Bytes(..), Piece::History(first, why), Piece::Bytes(..), Piece::History(second, _)] = pieces.as_slice()
     else {
         panic!("{pieces:?}");

@@ -18,7 +18,7 @@ pub struct Feed {
     unit: Vec<u8>,
     commands: usize,
     /// The database that the stream had selected before the unit.
-    entered: Option<u32>,
+    entered: u32,
     pending: Vec<u8>,
     /// Changes of history, each at its place in `pending`.
     changes: Vec<Change>,
@@ -30,7 +30,7 @@ struct Change {
     /// The place in `pending`.
     at: usize,
     /// The database that the stream had selected there.
-    db: Option<u32>,
+    db: u32,
     history: History,
     reason: String,
 }
@@ -38,8 +38,8 @@ struct Change {
 /// What the log is to be given, in order.
 #[derive(Debug, PartialEq)]
 pub enum Piece<'a> {
-    /// Whole units, and the database that the stream has selected behind them (`None`: a SELECT follows).
-    Bytes(&'a [u8], Option<u32>),
+    /// Whole units, and the database that the stream has selected behind them.
+    Bytes(&'a [u8], u32),
     /// A change of history, and why.
     History(&'a History, &'a str),
 }
@@ -78,7 +78,7 @@ impl Feed {
 
     fn enter(&mut self, stream: &Stream) {
         if self.commands == 0 {
-            self.entered = stream.selected();
+            self.entered = stream.db();
         }
     }
 
@@ -124,7 +124,7 @@ impl Feed {
 
     /// The stream's history has changed: the log will say so at this place.
     pub fn history_changed(&mut self, stream: &Stream, reason: &str) {
-        let (at, history, db) = (self.pending.len(), stream.history().clone(), stream.selected());
+        let (at, history, db) = (self.pending.len(), stream.history().clone(), stream.db());
         self.changes.push(Change { at, db, history, reason: reason.to_string() });
     }
 
@@ -145,7 +145,7 @@ impl Feed {
     }
 
     /// What waits for the log; `db` is what the stream has selected at its end. A unit that is open stays out of it.
-    pub fn pieces(&self, db: Option<u32>) -> impl Iterator<Item = Piece<'_>> {
+    pub fn pieces(&self, db: u32) -> impl Iterator<Item = Piece<'_>> {
         let db = if self.commands == 0 { db } else { self.entered };
         let mut from = 0;
         let changes = self.changes.iter().flat_map(move |change| {
@@ -260,13 +260,13 @@ mod tests {
         let mut feed = Feed::default();
         feed.command(&mut stream, FRESH, 0, words("SET k v"));
         feed.close_unit(&mut stream);
-        let pieces: Vec<_> = feed.pieces(Some(0)).collect();
+        let pieces: Vec<_> = feed.pieces(0).collect();
         assert!(matches!(pieces[0], Piece::History(history, _) if history.id() == FRESH), "{pieces:?}");
         assert_eq!(pieces.len(), 2);
         assert_eq!(names(&feed), "SELECT 0 SET k v", "it emits SELECT first");
         let bytes = feed.pending.len();
         feed.logged(0, 1);
-        assert_eq!(feed.pieces(Some(0)).count(), 1);
+        assert_eq!(feed.pieces(0).count(), 1);
         feed.logged(bytes, 0);
         assert!(!feed.has_pending());
     }

@@ -39,8 +39,10 @@ pub struct Stream {
     wanted: Option<Offset>,
     durable: Durable,
     upstream: Upstream,
-    /// The database that the stream has selected, or `None` where the next own effect must say SELECT first.
-    selected: Option<u32>,
+    /// The database that the stream has selected at its end.
+    db: u32,
+    /// The next own effect must say SELECT first.
+    select_due: bool,
 }
 
 impl Stream {
@@ -59,7 +61,8 @@ impl Stream {
             wanted: None,
             durable: Durable::Off,
             upstream: Upstream::Own,
-            selected: None,
+            db: 0,
+            select_due: true,
         }
     }
 
@@ -122,11 +125,17 @@ impl Stream {
 
     /// The database selected in the stream; `None`: say SELECT first.
     pub fn selected(&self) -> Option<u32> {
-        self.selected
+        (!self.select_due).then_some(self.db)
+    }
+
+    /// The database in which the stream goes on where nobody says SELECT: a master that continues us need not.
+    pub fn db(&self) -> u32 {
+        self.db
     }
 
     pub fn set_selected(&mut self, db: Option<u32>) {
-        self.selected = db;
+        self.select_due = db.is_none();
+        self.db = db.unwrap_or(self.db);
     }
 
     /// Takes the lazily chosen id before the first own byte after a restart as master. `true`: the history changed, and
@@ -134,7 +143,7 @@ impl Stream {
     pub fn own(&mut self, fresh: ReplId) -> bool {
         let taken = self.history.own(fresh, self.backlog.end());
         if taken {
-            self.selected = None;
+            self.select_due = true;
         }
         taken
     }
@@ -196,14 +205,14 @@ impl Stream {
         if !planted(Bug::PromotedWithoutId) {
             self.history.shift(fresh, self.backlog.end());
         }
-        self.selected = None;
+        self.select_due = true;
         self.upstream = Upstream::Own;
     }
 
     /// What follows is under `fresh`, whoever it comes from (`DEBUG CHANGE-REPL-ID`).
     pub fn change_id(&mut self, fresh: ReplId) {
         self.history.shift(fresh, self.backlog.end());
-        self.selected = None;
+        self.select_due = true;
     }
 
     /// The master continues us, under `id`; `left`: where it left the id that we asked for.
@@ -216,7 +225,7 @@ impl Stream {
     pub(super) fn replace(&mut self, id: ReplId, at: Offset) {
         self.history.replace(id);
         self.stand_at(at);
-        self.selected = None;
+        self.select_due = true;
     }
 
     /// Another data set takes the place of what the stream has told: what follows belongs to a history of its own.
@@ -228,7 +237,7 @@ impl Stream {
     pub(super) fn blank(&mut self, fresh: ReplId) {
         self.history = History::blank(fresh);
         self.stand_at(self.backlog.end());
-        self.selected = None;
+        self.select_due = true;
     }
 
     /// The node went back to `to` of history `id`; `selected` is the database of the stream there. `false`, and nothing
@@ -237,7 +246,7 @@ impl Stream {
         let back = to <= self.backlog.end() && self.history.rewind(id, to);
         if back {
             self.stand_at(to);
-            self.selected = selected;
+            self.set_selected(selected);
         }
         back
     }

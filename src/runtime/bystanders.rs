@@ -1,8 +1,10 @@
 //! What others are told while a script takes too long.
 //!
 //! The script holds the loop, so the loop's sockets are looked at from inside it, without waiting and without the tasks
-//! that own them: who has sent something is answered, mostly with BUSY, and who knocks at a plain TCP port is let in. Tasks
-//! find what is left when the script has ended. Clients over TLS, new ones over the Unix socket, and replicas wait for that.
+//! that own them: who has sent something is answered, mostly with BUSY, and who knocks at a plain TCP port or the Unix socket
+//! is let in. Tasks find what is left when the script has ended. TLS handshakes wait for that, and what is new in the stream.
+//! As in Redis timers rest meanwhile, and a signal to stop waits for the script; but links do not grow late by it: replicas'
+//! acknowledgements are taken, and a replica whose own script takes long acknowledges and sees that its master speaks.
 //!
 //! Nothing of the script leaves (N1). What a command may say while a script runs shows none of its effects, and a client
 //! to which the script has said something is not heard any more: that goes out with the script's turn, and what the client
@@ -12,7 +14,7 @@
 use super::connection::Connection;
 use super::disk::Appended;
 use super::world::World;
-use super::{clock, listener};
+use super::{clock, links, listener};
 use crate::base::limits::READ_SHARE_BYTES;
 use crate::command::scripting::Bystanders;
 use crate::command::{Ask, Client, Kind, Save, Server, Slot};
@@ -47,6 +49,7 @@ impl Bystanders for Hearing {
         if in_log(&world, server) {
             listener::admit(&world, server);
             hear_all(&world, server, running);
+            links::stand_by(&world, server);
         }
         let now = clock::micros();
         self.due_us.set(now + PAUSE_US.max(PAUSE_TIMES * now.saturating_sub(began)));
@@ -58,7 +61,7 @@ fn hear_all(world: &World, server: &mut Server, running: Slot) {
     let mut args = resp::Args::default();
     for connection in world.all_connections() {
         let slot = connection.slot;
-        let is_heard = |client: &Client| client.kind == Kind::Normal && client.closing.is_none();
+        let is_heard = |client: &Client| client.kind != Kind::Stream && client.closing.is_none();
         if slot == running || !server.clients.get(slot).is_some_and(is_heard) || !server.is_untold(slot) {
             continue;
         }
@@ -67,12 +70,20 @@ fn hear_all(world: &World, server: &mut Server, running: Slot) {
             server.stats.net_in += read as u64;
             server.stats.reads += 1;
             server.last_tick = clock::micros(); // only this: for all that is executed the script's time stands still
+            let is_replica = server.clients[slot].kind == Kind::Replica;
+            let before = server.mono;
+            if is_replica {
+                server.mono = clock::mono(); // an acknowledgement is of its time
+            }
             session::input(server, slot, &buffer[..read], &mut args);
+            server.mono = before;
             if server.asks.iter().any(|ask| matches!(ask, Ask::Shutdown { save: Save::No, .. })) {
-                end(world, server);
+                end(world);
             }
         }
-        tell(&connection, server);
+        if server.clients.get(slot).is_some_and(|client| client.kind == Kind::Normal) {
+            tell(&connection, server);
+        }
     }
 }
 
@@ -107,7 +118,7 @@ fn tell(connection: &Connection, server: &mut Server) {
 
 /// SHUTDOWN NOSAVE ends a script that nothing else can end: its effects are in no log, so a restart finds what was there
 /// before it.
-fn end(world: &World, server: &mut Server) -> ! {
+fn end(world: &World) -> ! {
     tracing::warn!("User requested shutdown while a script runs: its effects are given up.");
     if let Ok(disk) = world.disk.try_borrow()
         && let Some(log) = disk.store.log()
@@ -117,12 +128,10 @@ fn end(world: &World, server: &mut Server) -> ! {
             tracing::warn!("The log could not be synced: {why}");
         }
     }
-    let settings = &server.config.settings;
-    for path in [&settings.pidfile, &settings.unixsocket] {
-        if !path.is_empty() {
-            let _ = std::fs::remove_file(path);
-        }
+    for path in world.files.borrow().iter() {
+        let _ = std::fs::remove_file(path);
     }
+    listener::shut(world);
     tracing::warn!("Redis is now ready to exit, bye bye...");
     std::process::exit(0);
 }

@@ -104,12 +104,19 @@ impl Connection {
 
     /// Reads what is there, for a loop that is held up; nothing at the end, which is for the task to see.
     pub fn read_now(&self, buffer: &mut [u8]) -> usize {
-        self.stream.borrow().read_now(buffer).unwrap_or(0)
+        self.stream.borrow_mut().read_now(buffer).unwrap_or(0)
     }
 
     /// Gives bytes to the system, for a loop that is held up; how many it took.
     pub fn write_now(&self, bytes: &[u8]) -> usize {
-        self.stream.borrow().write_now(bytes).unwrap_or(0)
+        let mut stream = self.stream.borrow_mut();
+        let count = stream.write_now(bytes).unwrap_or(0);
+        if stream.try_flush().is_err() {
+            drop(stream);
+            self.unsent.set(true); // TLS keeps something: the task sends it behind the script
+            self.wake();
+        }
+        count
     }
 
     /// Reads, executes and sends until the connection is over.

@@ -316,7 +316,7 @@ impl Disk {
         let adopting = self.adopting.as_ref().map(|adopting| adopting.state.clone());
         let state = adopting.unwrap_or_else(|| State {
             offset: server.stream.end(),
-            db: server.stream.selected().unwrap_or(0),
+            db: server.stream.db(),
             history: self.record(server.stream.history()),
             keyspace: Vec::new(),
             extra: BTreeMap::new(),

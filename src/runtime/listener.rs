@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password \
@@ -150,6 +150,8 @@ pub fn transports(settings: &Settings) -> impl Iterator<Item = &'static str> {
 /// Lets clients in by the Unix socket.
 pub fn open_unix(world: &Rc<World>, door: &UnixDoor) -> Result<(), String> {
     let listener = door.listener.try_clone().and_then(UnixListener::from_std).map_err(|error| error.to_string())?;
+    let listener = Rc::new(listener);
+    *world.unix_door.borrow_mut() = Some((listener.clone(), format!("{}:0", door.path)));
     let (world, name) = (world.clone(), format!("{}:0", door.path));
     tokio::task::spawn_local(async move {
         loop {
@@ -157,7 +159,7 @@ pub fn open_unix(world: &Rc<World>, door: &UnixDoor) -> Result<(), String> {
                 Ok((stream, _)) => {
                     let mut server = world.server.borrow_mut();
                     world.tick(&mut server);
-                    enter(&world, &mut server, Socket::Unix(stream), [name.clone(), name.clone()], true);
+                    enter_unix(&world, &mut server, stream, &name);
                 }
                 Err(error) => not_accepted(&error).await,
             }
@@ -184,8 +186,16 @@ pub struct Door {
     secure: bool,
 }
 
-/// Lets in who has come by plain TCP, for a loop that is held up.
+/// Lets in who has come by plain TCP or the Unix socket, for a loop that is held up.
 pub fn admit(world: &Rc<World>, server: &mut Server) {
+    if let Some((listener, name)) = &*world.unix_door.borrow() {
+        for _ in 0..ADMITTED_MAX {
+            let Ok((stream, _)) = SockRef::from(&**listener).accept() else { break };
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream.into())) {
+                enter_unix(world, server, stream, name);
+            }
+        }
+    }
     for door in world.doors.borrow().iter().filter(|door| !door.secure) {
         for _ in 0..ADMITTED_MAX {
             let Ok((stream, _)) = SockRef::from(&*door.listener).accept() else { break };
@@ -196,6 +206,13 @@ pub fn admit(world: &Rc<World>, server: &mut Server) {
                 enter_plain(world, server, stream, peer);
             }
         }
+    }
+}
+
+/// Nobody is let in any more: the process is about to end, and who comes late is to see that at once.
+pub fn shut(world: &World) {
+    for door in world.doors.borrow().iter() {
+        let _ = SockRef::from(&*door.listener).shutdown(std::net::Shutdown::Both);
     }
 }
 
@@ -299,6 +316,11 @@ fn enter_plain(world: &Rc<World>, server: &mut Server, stream: TcpStream, peer: 
     prepare(&stream, server.config.settings.tcp_keepalive);
     let names = [peer.to_string(), local_name(&stream)];
     enter(world, server, Socket::Tcp(stream), names, is_loopback(peer.ip()));
+}
+
+/// One who came by the Unix socket.
+fn enter_unix(world: &Rc<World>, server: &mut Server, stream: UnixStream, name: &str) {
+    enter(world, server, Socket::Unix(stream), [name.to_owned(), name.to_owned()], true);
 }
 
 fn local_name(stream: &TcpStream) -> String {

@@ -104,6 +104,13 @@ impl PidFile {
     }
 }
 
+impl PidFile {
+    /// Where it stands.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.as_deref()
+    }
+}
+
 impl Drop for PidFile {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {

@@ -17,7 +17,58 @@ use tokio_rustls::TlsStream;
 pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Wire>>),
+}
+
+/// The TCP connection under TLS.
+pub struct Wire {
+    stream: TcpStream,
+    /// The loop is held up, and hears from nobody what is ready: the system itself is asked.
+    direct: bool,
+}
+
+impl Wire {
+    pub fn new(stream: TcpStream) -> Wire {
+        Wire { stream, direct: false }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let wire = self.get_mut();
+        if !wire.direct {
+            return Pin::new(&mut wire.stream).poll_read(cx, buffer);
+        }
+        match (&*SockRef::from(&wire.stream)).read(buffer.initialize_unfilled()) {
+            Ok(count) => {
+                buffer.advance(count);
+                Poll::Ready(Ok(()))
+            }
+            Err(why) if why.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            Err(why) => Poll::Ready(Err(why)),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        let wire = self.get_mut();
+        if !wire.direct {
+            return Pin::new(&mut wire.stream).poll_write(cx, bytes);
+        }
+        match SockRef::from(&wire.stream).send(bytes) {
+            Err(why) if why.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            sent => Poll::Ready(sent),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
 }
 
 impl Socket {
@@ -50,7 +101,7 @@ impl Socket {
             Socket::Tcp(stream) => stream.poll_write_ready(cx),
             Socket::Unix(stream) => stream.poll_write_ready(cx),
             Socket::Tls(stream) => match Pin::new(&mut **stream).poll_flush(cx) {
-                Poll::Ready(Ok(())) => stream.get_ref().0.poll_write_ready(cx),
+                Poll::Ready(Ok(())) => stream.get_ref().0.stream.poll_write_ready(cx),
                 flushed => flushed,
             },
         }
@@ -75,7 +126,7 @@ impl Socket {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Socket::Tcp(stream) => Some(stream),
-            Socket::Tls(stream) => Some(stream.get_ref().0),
+            Socket::Tls(stream) => Some(&stream.get_ref().0.stream),
             Socket::Unix(_) => None,
         }
     }
@@ -109,25 +160,42 @@ impl Socket {
     /// hears from nobody what is ready.
     ///
     /// # Errors
-    /// `WouldBlock` where nothing is there, and always with TLS; or the system's.
-    pub fn read_now(&self, buffer: &mut [u8]) -> Result<usize> {
-        (&*self.plain()?).read(buffer)
+    /// `WouldBlock` where nothing is there; or the system's, or TLS'.
+    pub fn read_now(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        match self {
+            Socket::Tcp(stream) => (&*SockRef::from(&*stream)).read(buffer),
+            Socket::Unix(stream) => (&*SockRef::from(&*stream)).read(buffer),
+            Socket::Tls(stream) => directly(stream, |stream| {
+                let mut buffer = ReadBuf::new(buffer);
+                now(|cx| stream.poll_read(cx, &mut buffer)).map(|()| buffer.filled().len())
+            }),
+        }
     }
 
-    /// The same for writing; how much the system took.
+    /// The same for writing; how much the system, or TLS, took.
     ///
     /// # Errors
     /// As [`Socket::read_now`].
-    pub fn write_now(&self, bytes: &[u8]) -> Result<usize> {
-        self.plain()?.send(bytes)
+    pub fn write_now(&mut self, bytes: &[u8]) -> Result<usize> {
+        match self {
+            Socket::Tcp(stream) => SockRef::from(&*stream).send(bytes),
+            Socket::Unix(stream) => SockRef::from(&*stream).send(bytes),
+            Socket::Tls(stream) => directly(stream, |mut stream| {
+                let count = now(|cx| stream.as_mut().poll_write(cx, bytes))?;
+                let _ = now(|cx| stream.poll_flush(cx)); // what it keeps goes out later
+                Ok(count)
+            }),
+        }
     }
 
-    fn plain(&self) -> Result<SockRef<'_>> {
-        match self {
-            Socket::Tcp(stream) => Ok(stream.into()),
-            Socket::Unix(stream) => Ok(stream.into()),
-            Socket::Tls(_) => Err(ErrorKind::WouldBlock.into()),
-        }
+    /// Whether something is there to be read, the end included. For a loop that is held up.
+    pub fn has_bytes(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let peeked = match self {
+            Socket::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+            _ => self.tcp().map_or(Ok(0), |stream| SockRef::from(stream).peek(&mut byte)),
+        };
+        peeked.is_ok()
     }
 
     /// Whether nothing has come that was not asked for, the end included.
@@ -137,6 +205,18 @@ impl Socket {
         let read = now(|cx| Pin::new(&mut *self).poll_read(cx, &mut buffer));
         read.is_err_and(|why| why.kind() == ErrorKind::WouldBlock)
     }
+}
+
+/// Uses a TLS connection that asks the system itself.
+fn directly<T>(stream: &mut TlsStream<Wire>, mut using: impl FnMut(Pin<&mut TlsStream<Wire>>) -> T) -> T {
+    let set = |stream: &mut TlsStream<Wire>, direct: bool| match stream {
+        TlsStream::Client(stream) => stream.get_mut().0.direct = direct,
+        TlsStream::Server(stream) => stream.get_mut().0.direct = direct,
+    };
+    set(stream, true);
+    let done = using(Pin::new(stream));
+    set(stream, false);
+    done
 }
 
 /// What can be done at once. Whoever waits for the socket asks again with a waker of its own, since this one wakes nobody.

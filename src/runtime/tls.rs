@@ -12,7 +12,7 @@ mod sessions;
 
 pub use context::Context;
 
-use super::socket::Socket;
+use super::socket::{Socket, Wire};
 use crate::config::Settings;
 use parking_lot::RwLock;
 use std::io::{Error, ErrorKind, Result};
@@ -66,7 +66,7 @@ impl Tls {
     /// Why the handshake failed.
     pub async fn accept(&self, stream: TcpStream) -> Result<Socket> {
         let context = self.0.read().context.clone().ok_or_else(|| Error::other("TLS is off"))?;
-        let accepted = TlsAcceptor::from(context.server.clone()).accept(stream);
+        let accepted = TlsAcceptor::from(context.server.clone()).accept(Wire::new(stream));
         match tokio::time::timeout(HANDSHAKE_TTL, accepted).await {
             Ok(stream) => Ok(Socket::Tls(Box::new(TlsStream::Server(stream?)))),
             Err(_) => Err(ErrorKind::TimedOut.into()),
@@ -87,7 +87,7 @@ impl Tls {
             Ok(name) => name,
             Err(_) => ServerName::from(stream.peer_addr()?.ip()),
         };
-        let connected = TlsConnector::from(context.client.clone()).connect(name, stream);
+        let connected = TlsConnector::from(context.client.clone()).connect(name, Wire::new(stream));
         match tokio::time::timeout(HANDSHAKE_TTL, connected).await {
             Ok(stream) => Ok(Socket::Tls(Box::new(TlsStream::Client(stream?)))),
             Err(_) => Err(ErrorKind::TimedOut.into()),

@@ -15,7 +15,9 @@ use crate::command::{Closing, Kind, Server, Slot};
 use crate::resp;
 use crate::session;
 use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
+use tokio::net::UnixListener;
 use tokio::sync::Notify;
 
 /// See the module.
@@ -44,6 +46,11 @@ pub struct World {
     pub tls: Tls,
     /// Where connections are accepted.
     pub doors: RefCell<Vec<Door>>,
+    /// The same for the Unix socket, with what its clients are called.
+    pub unix_door: RefCell<Option<(Rc<UnixListener>, String)>>,
+    /// Files that stand for as long as the process runs (pid file, Unix socket): where it ends in the middle of
+    /// something, nobody else removes them.
+    pub files: RefCell<Vec<PathBuf>>,
 }
 
 /// What the store's threads ring: one bell wakes one task, so each that waits has its own.
@@ -72,6 +79,8 @@ impl World {
             connections: RefCell::new(Vec::new()),
             tls,
             doors: RefCell::new(Vec::new()),
+            unix_door: RefCell::new(None),
+            files: RefCell::new(Vec::new()),
         })
     }
 

@@ -65,7 +65,7 @@ impl Node {
     pub fn fed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut changes = 0;
-        for piece in self.server.feed.pieces(None) {
+        for piece in self.server.feed.pieces(0) {
             match piece {
                 feed::Piece::Bytes(piece, _) => bytes.extend_from_slice(piece),
                 feed::Piece::History(..) => changes += 1,

@@ -158,6 +158,20 @@ impl Judge {
         self.connection(connection).send(words);
     }
 
+    /// Waits until it has read what was sent on this connection, for a request that is not answered: being of one thread,
+    /// it has dealt with it before anything that another connection is sent later.
+    pub fn has_read(&mut self, connection: usize) {
+        let port = self.port;
+        let own = self.connection(connection).stream.local_addr().expect("an address").port();
+        for _ in 0..100_000 {
+            if unread(port, own) == 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("connection {connection} is not read");
+    }
+
     pub fn hear(&mut self, connection: usize) -> Frame {
         self.connection(connection).hear()
     }
@@ -178,6 +192,20 @@ impl Judge {
         }
         self.connections.clear();
     }
+}
+
+/// Bytes that a server's end of a connection of this machine has yet to read.
+fn unread(port: u16, peer: u16) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of connections");
+    let (port, peer) = (format!(":{port:04X}"), format!(":{peer:04X}"));
+    let queued = table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields.len() > 4 && fields[1].ends_with(&port) && fields[2].ends_with(&peer)).then(|| {
+            let (_, unread) = fields[4].split_once(':').expect("two queues");
+            u64::from_str_radix(unread, 16).expect("a number")
+        })
+    });
+    queued.unwrap_or(0)
 }
 
 impl Drop for Judge {

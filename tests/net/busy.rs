@@ -1,7 +1,10 @@
 //! A script that takes too long: what others hear meanwhile, and how it is ended.
 
-use super::support::{Client, SOON, Server, wait_until};
+use super::support::{Client, SOON, Server, clock, wait_until};
+use super::tls::Trust;
 use regent::resp::Frame;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const BUSY: &str = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
@@ -114,6 +117,80 @@ fn a_script_that_wrote_ends_with_the_node_and_leaves_nothing() {
         node.ok("SELECT 3");
         assert_eq!(node.ask("DBSIZE"), Frame::Int(0));
     }
+}
+
+/// Its pid file and its socket are gone as behind any other end, and so is the way in.
+#[test]
+fn a_node_that_ends_in_a_script_leaves_no_files() {
+    let holder = tempfile::tempdir().expect("a directory");
+    let (pid, socket) = (holder.path().join("pid"), holder.path().join("s"));
+    let files = [format!("pidfile {}", pid.display()), format!("unixsocket {}", socket.display())];
+    let mut node = Server::node(&["busy-reply-threshold 50", &files[0], &files[1]]);
+    assert!(pid.exists() && socket.exists());
+    let _runs = begun(&node, &["EVAL", "redis.call('SET', 'k', 1) while true do end", "0"]);
+    let mut ends = node.client();
+    assert!(ends.try_cmd(&["SHUTDOWN", "NOSAVE"]).is_err(), "it hangs up");
+    assert!(Client::connect(node.port).is_err(), "nobody gets in");
+    assert!(node.wait_end().success());
+    assert!(!pid.exists() && !socket.exists());
+}
+
+/// New clients of the Unix socket, and those who have come by TLS before.
+#[test]
+fn others_are_heard_whatever_way_they_come() {
+    let holder = tempfile::tempdir().expect("a directory");
+    let socket = holder.path().join("s");
+    let trust = Trust::new();
+    let (node, port) = trust.node(&["busy-reply-threshold 50", &format!("unixsocket {}", socket.display())]);
+    let mut cli = trust.command(port, Some("node"), &[]);
+    let mut cli = cli.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("redis-cli must be installed");
+    let (mut asks, mut says) = (cli.stdin.take().expect("piped"), BufReader::new(cli.stdout.take().expect("piped")));
+    let mut ask = |line: &str| {
+        writeln!(asks, "{line}").expect("written");
+        let mut reply = String::new();
+        while reply.trim().is_empty() {
+            says.read_line(&mut reply).expect("a line"); // behind an error stands an empty one
+        }
+        reply.trim().to_owned()
+    };
+    assert_eq!(ask("SET k v"), "OK");
+    let mut runs = begun(&node, &["EVAL", "while true do end", "0"]);
+    assert_eq!(ask("GET k"), BUSY);
+    let unix = |words: &[&str]| {
+        let out = Command::new("redis-cli").arg("-s").arg(&socket).args(words).output().expect("redis-cli");
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    };
+    assert_eq!(unix(&["GET", "k"]), BUSY);
+    assert_eq!(ask("SCRIPT KILL"), "OK");
+    refused(&runs.receive().expect("a reply"), "ERR Script killed");
+    assert_eq!(ask("GET k"), "v");
+    assert_eq!(unix(&["GET", "k"]), "v");
+    drop((asks, says));
+    let _ = cli.wait();
+}
+
+/// A link is not late because one of its ends runs a script for longer than `repl-timeout`: the master takes what its
+/// replicas acknowledge, and a replica sees that its master speaks, and acknowledges.
+#[test]
+fn links_outlive_a_long_script() {
+    let fast = ["busy-reply-threshold 50", "repl-timeout 2", "repl-ping-replica-period 1"];
+    let master = Server::node(&fast);
+    let replica = Server::node(&[&fast[..], &[&format!("replicaof 127.0.0.1 {}", master.port)]].concat());
+    replica.wait_in_step(&master);
+    let mut runs = begun(&replica, &["EVAL_RO", "while true do end", "0"]);
+    master.ok("SET k v");
+    let began = clock();
+    wait_until("far longer than the timeout", SOON, || began.elapsed() > Duration::from_secs(5));
+    assert_eq!(master.info("replication").get("connected_slaves"), "1", "it acknowledges all the time");
+    assert!(replica.ask("SCRIPT KILL").is_ok());
+    refused(&runs.receive().expect("a reply"), "ERR Script killed");
+    replica.wait_in_step(&master);
+    assert_eq!(replica.ask("GET k"), text("v"));
+    for node in [&master, &replica] {
+        let log = node.log();
+        assert!(!log.contains("timeout") && !log.contains("timedout"), "{log}");
+    }
+    assert_eq!(master.info("stats").int("sync_partial_ok"), 0);
 }
 
 fn text(text: &str) -> Frame {

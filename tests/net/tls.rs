@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Certificates in a directory: an authority, and what it has signed.
-struct Trust {
+pub struct Trust {
     dir: tempfile::TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Trust {
-    fn new() -> Trust {
+    pub fn new() -> Trust {
         let dir = tempfile::tempdir().expect("a directory");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         // Authorities of one name would be taken for each other.
@@ -55,7 +55,8 @@ impl Trust {
         ]
     }
 
-    fn node(&self, more: &[&str]) -> (Server, u16) {
+    /// A node with this certificate, and its TLS port.
+    pub fn node(&self, more: &[&str]) -> (Server, u16) {
         let port = free_port();
         let lines = self.lines(port);
         (Server::node(&lines.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>()), port)
@@ -67,15 +68,20 @@ impl Trust {
         (Server::redis(&lines.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>()), port)
     }
 
-    /// `redis-cli --tls` with a certificate of this name, or without one.
     fn cli(&self, port: u16, certificate: Option<&str>, words: &[&str]) -> Output {
+        self.command(port, certificate, words).output().expect("redis-cli must be installed")
+    }
+
+    /// `redis-cli --tls` with a certificate of this name, or without one.
+    pub fn command(&self, port: u16, certificate: Option<&str>, words: &[&str]) -> Command {
         let mut cli = Command::new("redis-cli");
         cli.args(["-p", &port.to_string(), "--tls", "--cacert"]).arg(self.path("ca.crt"));
         if let Some(name) = certificate {
             cli.arg("--cert").arg(self.path(&format!("{name}.crt")));
             cli.arg("--key").arg(self.path(&format!("{name}.key")));
         }
-        cli.args(words).output().expect("redis-cli must be installed")
+        cli.args(words);
+        cli
     }
 
     fn ask(&self, port: u16, words: &[&str]) -> String {

@@ -167,7 +167,7 @@ fn each_goes_by_an_effect_of_its_own() {
     assert_eq!(evict(&mut server, 2), Room::Enough);
     let fed: Vec<u8> = server
         .feed
-        .pieces(None)
+        .pieces(0)
         .flat_map(|piece| match piece {
             crate::command::feed::Piece::Bytes(bytes, _) => bytes.to_vec(),
             crate::command::feed::Piece::History(..) => Vec::new(),

@@ -94,6 +94,7 @@ fn sort(cx: &mut Cx<'_>, args: &mut Args<'_>, may_store: bool) -> Outcome {
     let mut wish = Wish::read(args, may_store, may_follow)?;
     let mut unsorted = wish.by.is_some_and(|pattern| !pattern.contains(&b'*'));
     let storing = wish.store.is_some();
+    let ordered = storing || cx.server.scripting.runs();
     let found = look(cx, key, storing, |entry| match entry.value() {
         Value::List(list) => {
             let wanted = if unsorted { wish.range(list.len()) } else { 0..list.len() };
@@ -103,8 +104,8 @@ fn sort(cx: &mut Cx<'_>, args: &mut Args<'_>, may_store: bool) -> Outcome {
             })
         }
         Value::Set(set) => {
-            // A stored order has to be the same on all nodes, and a set has none.
-            if unsorted && storing {
+            // A stored order has to be the same on all nodes, and a set has none. Scripts are given the same, as in Redis.
+            if unsorted && ordered {
                 (unsorted, wish.alpha, wish.by) = (false, true, None);
             }
             let wanted = if unsorted { wish.range(set.len()) } else { 0..set.len() };

@@ -61,9 +61,9 @@ impl Disk {
         let (mut bytes_done, mut changes_done, mut result) = (0, 0, Ok(()));
         if server.feed.has_pending() {
             let (epoch, data_generation) = (self.epoch, self.data_generation);
-            for piece in server.feed.pieces(server.stream.selected()) {
+            for piece in server.feed.pieces(server.stream.db()) {
                 result = match piece {
-                    Piece::Bytes(bytes, db) => log.append(bytes, db.unwrap_or(0)).map(|()| bytes_done += bytes.len()),
+                    Piece::Bytes(bytes, db) => log.append(bytes, db).map(|()| bytes_done += bytes.len()),
                     Piece::History(history, reason) => {
                         let history = to_record(history, epoch, data_generation);
                         let change = store::HistoryChange { history, reason: reason.to_string() };
@@ -215,7 +215,7 @@ impl Disk {
         let origin = match self.store.log() {
             Some(log) => store::Origin { replid: history.id(), offset: log.end(), db: log.db(), genesis: false },
             None => {
-                let (offset, db) = (server.stream.end(), server.stream.selected().unwrap_or(0));
+                let (offset, db) = (server.stream.end(), server.stream.db());
                 store::Origin { replid: history.id(), offset, db, genesis: false }
             }
         };

@@ -44,7 +44,7 @@ fn begin(world: &Rc<World>, copy: CopyId) {
         let stream = &server.stream;
         let dir = std::path::PathBuf::from(&server.config.settings.dir);
         let functions = server.library_texts().map(<[u8]>::to_vec).collect();
-        let (id, at, db) = (stream.history().id(), stream.end(), stream.selected().unwrap_or(0));
+        let (id, at, db) = (stream.history().id(), stream.end(), stream.db());
         let (noted, frequencies) = (server.config.settings.maxmemory_policy.notes(), server.frequencies());
         let delay = KeyDelay::of(server.config.settings.rdb_key_save_delay);
         (dir, Facts { id, at, db, wall: server.wall, used: 0, functions, noted, frequencies }, delay)

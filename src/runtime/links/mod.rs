@@ -26,7 +26,7 @@ use crate::store::LogReader;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub use upstream::{adopt_copy, pause_changed, tick};
+pub use upstream::{adopt_copy, pause_changed, stand_by, tick};
 
 /// The runtime's side of all links.
 #[derive(Default)]

@@ -183,7 +183,7 @@ fn apply(world: &Rc<World>, conn: ConnId, bytes: &[u8]) -> Result<(), String> {
 
 fn reader(server: &mut Server) -> StreamReader {
     let slot = server.connect(Kind::Stream, String::new(), String::new(), -1);
-    server.clients[slot].db = server.stream.selected().unwrap_or(0);
+    server.clients[slot].db = server.stream.db();
     StreamReader::new(slot, Origin::Master)
 }
 

@@ -8,7 +8,7 @@ use super::{perform, step_sink};
 use crate::base::{Offset, ReplId};
 use crate::command::{Kind, Loading, Origin, Server};
 use crate::rdb;
-use crate::replication::sink::{ConnId, Event, Expect};
+use crate::replication::sink::{ConnId, Effect, Event, Expect};
 use crate::replication::{Bulk, Progress};
 use crate::runtime::rdb_file::Filler;
 use crate::runtime::socket::Socket;
@@ -223,7 +223,7 @@ fn take_stream(world: &Rc<World>, conn: ConnId, bytes: &[u8], told: usize) {
 
 fn reader(server: &mut Server) -> StreamReader {
     let slot = server.connect(Kind::Stream, String::new(), String::new(), -1);
-    server.clients[slot].db = server.stream.selected().unwrap_or(0);
+    server.clients[slot].db = server.stream.db();
     StreamReader::new(slot, Origin::Master)
 }
 
@@ -242,6 +242,27 @@ pub fn send(world: &Rc<World>, conn: ConnId, bytes: &[u8]) {
         }
         _ => closed(world, conn, "write error"),
     }
+}
+
+/// A script holds the loop up: the master hears how far this node is, and its link is not late where it has sent something
+/// that waits for the end of the script.
+pub fn stand_by(world: &World, server: &mut Server) {
+    let Ok(links) = world.links.try_borrow() else { return };
+    let Some(Upstream { conn, stream: Some(stream), .. }) = &links.upstream else { return };
+    let (Ok(mut stream), Expect::Stream) = (stream.try_borrow_mut(), server.sink.expects(*conn)) else { return };
+    let Server { sink, stream: ours, links: effects, .. } = server;
+    let now = clock::mono();
+    if stream.has_bytes() {
+        sink.step(now, Event::Bytes { conn: *conn, bytes: 0 }, ours, &mut effects.sink);
+    }
+    let before = effects.sink.len();
+    sink.step(now, Event::Tick, ours, &mut effects.sink);
+    let said = effects.sink.drain(before..).filter(|effect| match effect {
+        Effect::Send { bytes, .. } => stream.write_now(bytes).is_err(),
+        _ => true,
+    });
+    let left: Vec<_> = said.collect();
+    effects.sink.extend(left);
 }
 
 /// Ends the connection; nothing more is heard of it.
