@@ -11,6 +11,9 @@
 use crate::base::{ReplId, number};
 use crate::replication::{History, Stream};
 
+/// The room for a unit that is kept for the next one, bytes.
+const UNIT_KEPT_BYTES: usize = 64 << 10;
+
 /// The bytes on their way from handlers to the log.
 #[derive(Debug, Default)]
 pub struct Feed {
@@ -104,6 +107,7 @@ impl Feed {
             self.pending.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");
         }
         self.pending.append(&mut self.unit);
+        self.unit.shrink_to(UNIT_KEPT_BYTES);
         if self.commands > 1 {
             self.pending.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
         }
