@@ -139,7 +139,8 @@ pub(super) fn grow(entry: &mut Entry, len: usize) -> &mut [u8] {
             Stored::Inline { bytes, .. } => bytes,
             Stored::Packed { .. } | Stored::Heap(_) => unreachable!("a string without a box"),
         };
-        let mut bytes = Vec::with_capacity(len + len / 2);
+        // One that is new is as long as it was asked to be; one that grows will grow again.
+        let mut bytes = Vec::with_capacity(if now == 0 { len } else { len + len / 2 });
         bytes.extend_from_slice(held);
         entry.store(entry.deadline(), NewValue::Heap(Box::new(Heap::of_text(bytes))));
     }
