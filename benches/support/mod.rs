@@ -169,7 +169,7 @@ pub fn benchmark(port: u16, args: &[&str]) -> f64 {
         .expect("redis-benchmark (apt-get install redis-tools)");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let row = text.lines().last().expect("a row");
-    row.split(',').nth(1).and_then(|cell| cell.trim_matches('"').parse().ok()).unwrap_or_else(|| panic!("{text}"))
+    row.split("\",\"").nth(1).and_then(|cell| cell.parse().ok()).unwrap_or_else(|| panic!("{text}"))
 }
 
 /// Fills keys `key:000000000000` and on with values of `value_bytes`, `from..to`, in large pipelines.
