@@ -53,6 +53,7 @@ fn the_wait_is_aborted_or_ends_with_its_time() {
     writer.send(&["SET", "k", "2"]).expect("sent");
     wait_until("they wait", SOON, || master.info("clients").int("blocked_clients") == 3);
     master.signal(libc::SIGTERM); // one more wish is none
+    wait_until("it is heard", SOON, || master.log().contains("Received SIGTERM scheduling shutdown"));
     master.ok("SHUTDOWN ABORT");
     assert_eq!((error(&mut first), error(&mut second)), (FAILED.into(), FAILED.into()));
     assert!(writer.receive().is_ok_and(|reply| reply.is_ok()), "writes go on");
@@ -80,10 +81,10 @@ fn now_waits_for_nobody() {
 #[test]
 fn clients_are_so_many_and_idle_ones_go() {
     let node = Server::node(&["maxclients 3"]);
+    wait_until("who looked whether it is ready has gone", SOON, || node.info("clients").int("connected_clients") == 1);
     let (mut first, mut second) = (node.client(), node.client());
     assert!(first.ask("PING").error().is_none());
-    second.ask("PING");
-    node.ask("PING");
+    assert!(second.ask("PING").error().is_none());
     let mut fourth = Client::connect(node.port).expect("a connection");
     assert_eq!(error(&mut fourth), "ERR max number of clients reached");
     assert!(fourth.receive().is_err(), "and it is closed");
