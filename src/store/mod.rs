@@ -20,8 +20,9 @@
 //! 5. A half that is missing is a fault, never an empty start (`torture::missing_halves`).
 //!
 //! Files in reading order: `medium` (files behind a trait), `error`, `codec` and `history` (records), `log/`,
-//! `checkpoint/`, `lock`, `recover` (what a start finds), `open_store` (both together), `memory` (the doubles), `doubles`
-//! (the same for other folders' tests). `group` stands by itself: the records of a sentinel's Raft group.
+//! `checkpoint/`, `unfinished` (what a killed sled leaves), `lock`, `recover` (what a start finds), `open_store` (both
+//! together), `memory` (the doubles), `doubles` (the same for other folders' tests). `group` stands by itself: the records
+//! of a sentinel's Raft group.
 //!
 //! Why two halves: the log takes each turn with one write and an fsync by policy, and a file loses nothing on `kill -9`;
 //! sled took eight times the CPU for the same and lost its last segment. sled changes many pages atomically, which a log
@@ -45,6 +46,7 @@ mod open_store;
 mod recover;
 #[cfg(test)]
 mod torture;
+mod unfinished;
 
 pub use checkpoint::{Checkpoint, CheckpointInfo, Done, Finished, Full, Image, Manifest, Visit, Watchdog, Work};
 #[cfg(test)]

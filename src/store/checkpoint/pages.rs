@@ -4,6 +4,7 @@
 //! what was applied later some whole batches, in order, without holes.
 
 use crate::store::error::StoreError;
+use crate::store::unfinished;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ impl Sled {
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let fault = |doing, cause: String| StoreError::Pages { dir: dir.to_path_buf(), doing, cause };
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(Some(500));
-        let db = match catch(|| open_patiently(&config)) {
+        let db = match catch(|| open_patiently(&config, dir)) {
             Ok(Ok(db)) => db,
             Ok(Err(error)) => return Err(fault("opening it", error.to_string())),
             Err(panic) => return Err(fault("opening it", panic)),
@@ -106,10 +107,10 @@ impl Sled {
 }
 
 /// A database that this process closed a moment ago holds its lock until sled's own threads are gone.
-fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
+fn open_patiently(config: &sled::Config, dir: &Path) -> sled::Result<sled::Db> {
     let mut tries = 0;
     loop {
-        match config.open() {
+        match unfinished::open(config, dir) {
             Err(sled::Error::Io(error)) if tries < 100 && error.to_string().contains("lock") => {
                 tries += 1;
                 pause(Duration::from_millis(10));

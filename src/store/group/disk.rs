@@ -14,6 +14,7 @@
 //! `a_directory_in_use_damaged_or_forbidden_says_so`).
 
 use super::{Change, GroupMedium, GroupStoreError, Records};
+use crate::store::unfinished;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -159,12 +160,12 @@ fn read_witness(file: &File) -> io::Result<u64> {
 fn open_when_unlocked(dir: &Path) -> sled::Result<sled::Db> {
     let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(250));
     for _ in 1..LOCK_TRIES {
-        match config.open() {
+        match unfinished::open(&config, dir) {
             Err(sled::Error::Io(why)) if is_lock(&why) => std::thread::sleep(LOCK_WAIT),
             other => return other,
         }
     }
-    config.open()
+    unfinished::open(&config, dir)
 }
 
 fn is_lock(why: &io::Error) -> bool {
