@@ -66,6 +66,8 @@ mod stats;
 pub mod stream_transfer;
 mod switches;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod tracked;
 mod tracking;
 pub mod transfer;

@@ -51,26 +51,11 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Millis, Offset, ReplId, RunId};
-    use crate::command::Parts;
-    use crate::config::{Config, Role};
-    use crate::keyspace::Keyspace;
-    use crate::replication::{History, Stream};
-    use std::path::Path;
+    use crate::base::Millis;
+    use crate::command::testing;
 
     fn server(limits: &str) -> (Server, Slot) {
-        let mut config = Config::new(Role::Node, Path::new("/"));
-        config.load_text(limits, "the test's configuration").expect("a valid configuration");
-        let mut server = Server::new(Parts {
-            config,
-            keyspace: Keyspace::new(16, [5; 4]),
-            stream: Stream::new(History::blank(ReplId::from_random([7; 20])), Offset(0), 1 << 20),
-            run_id: RunId::from_random([8; 20]),
-            fresh: ReplId::from_random([9; 20]),
-            wall: Millis(1_700_000_000_000),
-            mono: Millis(0),
-            ticks: || 0,
-        });
+        let mut server = testing::server(limits);
         let slot = server.connect(Kind::Normal, "127.0.0.1:1".into(), "127.0.0.1:2".into(), 8);
         (server, slot)
     }

@@ -1,13 +1,9 @@
 //! What goes first, by a reading of the memory that a test makes up.
 
 use super::*;
-use crate::base::{Dice, Millis, Offset, ReplId, RunId};
-use crate::command::{Kind, Parts, PauseBy};
-use crate::config::{Config, Role};
-use crate::keyspace::Keyspace;
-use crate::replication::{History, Stream};
+use crate::base::{Dice, Millis};
+use crate::command::{Kind, PauseBy, testing};
 use std::cell::Cell;
-use std::path::Path;
 
 thread_local! {
     static USED: Cell<u64> = const { Cell::new(0) };
@@ -31,18 +27,9 @@ fn ticking() -> u64 {
 }
 
 fn server(lines: &str) -> Server {
-    let mut config = Config::new(Role::Node, Path::new("/"));
-    config.load_text(lines, "the test's configuration").expect("a valid configuration");
-    let mut server = Server::new(Parts {
-        config,
-        keyspace: Keyspace::new(16, [5; 4]),
-        stream: Stream::new(History::blank(ReplId::from_random([7; 20])), Offset(0), 1 << 20),
-        run_id: RunId::from_random([8; 20]),
-        fresh: ReplId::from_random([9; 20]),
-        wall: Millis(1_700_000_000_000),
-        mono: Millis(0),
-        ticks: ticking,
-    });
+    let mut server = testing::server(lines);
+    server.ticks = ticking;
+    server.last_tick = ticking();
     server.allocated = falling;
     LOOKS.set(0);
     TICKS.set(0);
