@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 const CHANGED: &[(&str, &str)] = &[
     ("acl|cat", "another name"),
     ("acl|log", "a field of the reply"),
+    ("bitcount", "a start alone"),
     ("bitop", "the operations one by one"),
     ("client|kill", "YES and NO one by one"),
     ("client|list", "another shape"),
@@ -24,6 +25,7 @@ const CHANGED: &[(&str, &str)] = &[
     ("geopos", "none is allowed"),
     ("georadius", "STORE or STOREDIST"),
     ("georadiusbymember", "STORE or STOREDIST"),
+    ("hscan", "NOVALUES"),
     ("lcs", "another name"),
     ("migrate", "other names"),
     ("module|loadex", "another shape"),
@@ -44,6 +46,7 @@ const CHANGED: &[(&str, &str)] = &[
     ("xsetid", "another name"),
     ("zrank", "WITHSCORE"),
     ("zrevrank", "WITHSCORE"),
+    ("zscan", "NOSCORES"),
 ];
 
 fn text(frame: &Frame) -> String {

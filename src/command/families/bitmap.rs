@@ -105,12 +105,12 @@ struct Part {
 
 impl Part {
     /// The words that are left, if any.
-    fn of(args: &mut Args<'_>, end_needed: bool) -> Result<Option<Part>, Refusal> {
+    fn of(args: &mut Args<'_>) -> Result<Option<Part>, Refusal> {
         let words = args.left();
         if words == 0 {
             return Ok(None);
         }
-        if words > 3 || end_needed && words == 1 {
+        if words > 3 {
             return Err(Refusal::Syntax);
         }
         let start = args.int()?;
@@ -134,10 +134,10 @@ impl Part {
     }
 }
 
-/// BITCOUNT key \[start end \[BYTE | BIT\]\]
+/// BITCOUNT key \[start \[end \[BYTE | BIT\]\]\]: a start alone as in Valkey 8.
 fn bitcount(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
-    let part = Part::of(args, true)?;
+    let part = Part::of(args)?;
     let count = cx.read(key, |entry, _| {
         let mut digits = Digits::default();
         let bytes = entry.string().ok_or(Refusal::WrongType)?.bytes(&mut digits);
@@ -177,7 +177,7 @@ fn bitpos(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         1 => true,
         _ => return Err(Refusal::err("The bit argument must be 1 or 0.")),
     };
-    let part = Part::of(args, false)?;
+    let part = Part::of(args)?;
     let found = cx.read(key, |entry, _| {
         let mut digits = Digits::default();
         let bytes = entry.string().ok_or(Refusal::WrongType)?.bytes(&mut digits);

@@ -17,6 +17,7 @@ pub enum Scanned {
     Keys,
     Hash,
     Members,
+    Scores,
 }
 
 /// The options of a scan.
@@ -25,7 +26,7 @@ pub struct Options<'a> {
     /// At least 1.
     pub count: usize,
     wanted: Option<&'a [u8]>,
-    /// Whether the values of fields are told.
+    /// Whether the values of fields, or the scores of members, are told.
     pub values: bool,
 }
 
@@ -34,7 +35,12 @@ impl<'a> Options<'a> {
     pub fn of(args: &mut Args<'a>, scanned: Scanned) -> Result<Options<'a>, Refusal> {
         let mut options = Options { pattern: None, count: 10, wanted: None, values: true };
         while args.left() > 0 {
-            if scanned == Scanned::Hash && args.take("novalues") {
+            let word = match scanned {
+                Scanned::Hash => "novalues",
+                Scanned::Scores => "noscores",
+                Scanned::Keys | Scanned::Members => "",
+            };
+            if !word.is_empty() && args.take(word) {
                 options.values = false;
             } else if args.left() < 2 {
                 return Err(Refusal::Syntax);

@@ -93,7 +93,7 @@ impl<'a> Wish<'a> {
 /// `>`: what no consumer of the group has got.
 const NEW: StreamId = StreamId::MAX;
 
-/// XREAD \[COUNT count\] \[BLOCK milliseconds\] STREAMS key [key ...] id [id ...]
+/// XREAD \[COUNT count\] \[BLOCK milliseconds\] STREAMS key [key ...] id [id ...]; `+` is the last entry, as in Redis 7.4.
 ///
 /// XREADGROUP GROUP group consumer \[COUNT count\] \[BLOCK milliseconds\] \[NOACK\] STREAMS key [key ...] id [id ...]
 fn xread(cx: &mut Cx<'_>, args: &mut Args<'_>, grouped: bool) -> Outcome {
@@ -139,10 +139,12 @@ fn xread(cx: &mut Cx<'_>, args: &mut Args<'_>, grouped: bool) -> Outcome {
 /// The id behind which a stream is to be read.
 fn behind(cx: &mut Cx<'_>, name: &[u8], word: &[u8], group: Option<&[u8]>) -> Result<StreamId, Refusal> {
     let key = cx.key(name);
-    let found =
-        read(cx, key, |stream, _| (stream.head().last, group.is_none_or(|group| stream.group(group).is_some())))?;
+    let found = read(cx, key, |stream, _| {
+        let there = group.is_none_or(|group| stream.group(group).is_some());
+        (stream.head().last, stream.top(), there)
+    })?;
     if let Some(group) = group
-        && !found.is_some_and(|(_, there)| there)
+        && !found.is_some_and(|(_, _, there)| there)
     {
         return Err(Refusal::Text(
             format!(
@@ -158,7 +160,13 @@ fn behind(cx: &mut Cx<'_>, name: &[u8], word: &[u8], group: Option<&[u8]>) -> Re
             "The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by \
              specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
         )),
-        b"$" => Ok(found.map_or(StreamId::MIN, |(last, _)| last)),
+        b"$" => Ok(found.map_or(StreamId::MIN, |(last, ..)| last)),
+        // Asked again when an entry comes, it is that one.
+        b"+" if group.is_none() => Ok(match found {
+            Some((_, Some(top), _)) => top.previous().unwrap_or(StreamId::MIN),
+            Some((last, None, _)) => last,
+            None => StreamId::MIN,
+        }),
         b">" if group.is_none() => Err(Refusal::err(
             "The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
         )),

@@ -401,16 +401,20 @@ fn zscan(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args.bytes()?);
     let cursor = scan::cursor(args)?;
     let found = read(cx, key, |set, mut reply| {
-        let options = scan::Options::of(args, scan::Scanned::Members)?;
-        let mut found: Vec<(&[u8], Vec<u8>)> = Vec::new();
+        let options = scan::Options::of(args, scan::Scanned::Scores)?;
+        let mut found: Vec<(&[u8], Option<Vec<u8>>)> = Vec::new();
         let next = set.scan(cursor, options.count, |member, score| {
             if options.fits(member) {
-                let mut digits = Vec::new();
-                push_f64(&mut digits, score);
+                let digits = options.values.then(|| {
+                    let mut digits = Vec::new();
+                    push_f64(&mut digits, score);
+                    digits
+                });
                 found.push((member, digits));
             }
         });
-        let words: Vec<&[u8]> = found.iter().flat_map(|(member, score)| [*member, &score[..]]).collect();
+        let words = found.iter().flat_map(|(member, score)| [Some(*member), score.as_deref()]).flatten();
+        let words: Vec<&[u8]> = words.collect();
         scan::tell(&mut reply, next, &words);
         Ok(())
     })?;
