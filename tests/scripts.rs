@@ -559,6 +559,7 @@ const DIFFERS: &[(&str, &str)] = &[
     ("msetnx", "7.2 has other tips"),
     ("randomkey", "7.2 has other tips"),
     ("scan", "7.2 has other tips"),
+    ("script|show", "new in Valkey 8"),
     ("sort", "the same key specifications, the plain one first"),
     ("sort_ro", "the same key specifications, the plain one first"),
     ("wait", "7.2 took noscript away"),

@@ -10,7 +10,7 @@ use super::spec::{Group, Spec, WRITE};
 use super::{Cx, Origin, Refusal, Server, gate, table};
 use crate::rdb::{self, Checksum};
 use crate::resp::{Proto, Request, Writer};
-use crate::script::{self, Ended, Flags, Host, Libraries, Library, Loaded, Place, Verdict, Vm};
+use crate::script::{self, Denied, Ended, Flags, Host, Libraries, Library, Loaded, Place, Verdict, Vm};
 use ahash::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::rc::Rc;
@@ -46,7 +46,7 @@ pub struct Scripting {
 pub struct Script {
     /// 40 hexadecimal digits.
     pub sha: Rc<str>,
-    text: Rc<[u8]>,
+    pub text: Rc<[u8]>,
     place: Place,
     /// `None` without a `#!` line: then the script may do what each of its commands may.
     flags: Option<Flags>,
@@ -362,8 +362,8 @@ struct Loading {
 }
 
 impl Host for Loading {
-    fn call(&mut self, _: Request<'_>, _: Proto, _: &mut Vec<u8>) -> Result<(), String> {
-        Err("ERR redis.call can only be called from a script".to_string())
+    fn call(&mut self, _: Request<'_>, _: Proto, _: &mut Vec<u8>) -> Result<(), Denied> {
+        Err(Denied::Other("ERR redis.call can only be called from a script".to_string()))
     }
 
     fn interrupt(&mut self) -> Verdict {
@@ -446,21 +446,32 @@ impl Inner<'_, '_, '_> {
     fn running(&mut self) -> &mut Running {
         self.cx.server.scripting.running.as_mut().expect("its script runs")
     }
+
+    fn check(&mut self, spec: &'static Spec, args: &Args<'_>) -> Result<(), Denied> {
+        if !spec.fits(args.len()) {
+            self.cx.server.stats.error("ERR".to_string());
+            return Err(Denied::Arity);
+        }
+        let running = self.running();
+        let script = gate::Script { read_only: running.read_only, wrote: running.wrote, allow_oom: running.allow_oom };
+        gate::check_inner(self.cx, spec, args, script).map_err(|refusal| {
+            self.cx.server.stats.error(refusal.code());
+            Denied::Other(refusal.text().into_owned())
+        })
+    }
 }
 
 impl Host for Inner<'_, '_, '_> {
-    fn call(&mut self, words: Request<'_>, proto: Proto, reply: &mut Vec<u8>) -> Result<(), String> {
+    fn call(&mut self, words: Request<'_>, proto: Proto, reply: &mut Vec<u8>) -> Result<(), Denied> {
         let mut args = Args::new(words);
-        let found = table::find(self.last, &mut args);
-        let unknown = |_| "ERR Unknown Redis command called from script".to_string();
-        let spec = found.map_err(unknown).inspect_err(|_| self.cx.server.stats.error("ERR".to_string()))?;
+        let Ok(spec) = table::find(self.last, &mut args) else {
+            self.cx.server.stats.error("ERR".to_string());
+            return Err(Denied::Unknown);
+        };
         self.last = Some(spec);
-        let running = self.running();
-        let script = gate::Script { read_only: running.read_only, wrote: running.wrote, allow_oom: running.allow_oom };
-        if let Err(refusal) = gate::check_inner(self.cx, spec, &args, script) {
-            self.cx.server.stats.error(refusal.code());
+        if let Err(denied) = self.check(spec, &args) {
             self.cx.server.stats.of(spec).rejected += 1;
-            return Err(refusal.text().into_owned());
+            return Err(denied);
         }
         self.running().wrote |= spec.flags.has(WRITE);
         let cx = &mut *self.cx;

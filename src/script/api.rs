@@ -1,8 +1,9 @@
-//! The functions of `redis.*`, as far as they are not written in Lua (`prelude.lua`).
+//! The functions of `redis.*` and `server.*`, as far as they are not written in Lua (`prelude.lua`).
 
 use super::from_reply::{error_table, from_reply};
 use super::host;
 use super::library::{Flags, Registered};
+use super::table::Table as Named;
 use super::vm::{Form, State, raise_table, raised};
 use crate::base::REDIS_VERSION;
 use crate::resp::Proto;
@@ -18,37 +19,46 @@ fn version_number() -> u32 {
 /// Puts the functions into `api`, where the prelude takes them from.
 pub fn install(lua: &Lua, api: &Table, state: &Rc<State>) -> Result<()> {
     api.raw_set("raised", lua.create_function(raised)?)?;
-    let own = state.clone();
-    let register = move |lua: &Lua, values: MultiValue| register(lua, &own, &values);
-    api.raw_set("register_function", lua.create_function(register)?)?;
+    let registers = lua.create_table()?;
+    for name in Named::ALL {
+        let own = state.clone();
+        let register = move |lua: &Lua, values: MultiValue| register(lua, name, &own, &values);
+        registers.raw_set(name.name(), lua.create_function(register)?)?;
+        api.raw_set(name.name(), functions(lua, name, state)?)?;
+    }
+    api.raw_set("register_function", registers)
+}
 
-    let redis = lua.create_table()?;
-    redis.raw_set("REDIS_VERSION", REDIS_VERSION)?;
-    redis.raw_set("REDIS_VERSION_NUM", version_number())?;
+/// What scripts find in the table of this name.
+fn functions(lua: &Lua, name: Named, state: &Rc<State>) -> Result<Table> {
+    let table = lua.create_table()?;
+    table.raw_set("REDIS_VERSION", REDIS_VERSION)?;
+    table.raw_set("REDIS_VERSION_NUM", version_number())?;
     for (level, name) in ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].into_iter().enumerate() {
-        redis.raw_set(name, level)?;
+        table.raw_set(name, level)?;
     }
     let targets =
         [("REPL_NONE", REPL_NONE), ("REPL_AOF", 1), ("REPL_SLAVE", 2), ("REPL_REPLICA", 2), ("REPL_ALL", REPL_ALL)];
     for (name, target) in targets {
-        redis.raw_set(name, target)?;
+        table.raw_set(name, target)?;
     }
-    for (name, raises) in [("call", true), ("pcall", false)] {
+    for (function, raises) in [("call", true), ("pcall", false)] {
         let own = state.clone();
-        let call = move |lua: &Lua, values: MultiValue| call(lua, &own, values, raises);
-        redis.raw_set(name, lua.create_function(call)?)?;
+        let call = move |lua: &Lua, values: MultiValue| call(lua, name, &own, values, raises);
+        table.raw_set(function, lua.create_function(call)?)?;
     }
-    redis.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
-    redis.raw_set("error_reply", lua.create_function(error_reply)?)?;
-    redis.raw_set("status_reply", lua.create_function(status_reply)?)?;
-    redis.raw_set("log", lua.create_function(log)?)?;
-    redis.raw_set("set_repl", lua.create_function(set_repl)?)?;
+    table.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
+    table.raw_set("error_reply", lua.create_function(error_reply)?)?;
+    table.raw_set("status_reply", lua.create_function(status_reply)?)?;
+    table.raw_set("log", lua.create_function(move |lua, values: MultiValue| log(lua, name, &values))?)?;
+    table.raw_set("set_repl", lua.create_function(move |lua, values: MultiValue| set_repl(lua, name, &values))?)?;
     let own = state.clone();
-    redis.raw_set("setresp", lua.create_function(move |lua, values: MultiValue| setresp(lua, &own, &values))?)?;
+    let choose = move |lua: &Lua, values: MultiValue| setresp(lua, name, &own, &values);
+    table.raw_set("setresp", lua.create_function(choose)?)?;
     let own = state.clone();
-    let may = move |_: &Lua, values: MultiValue| acl_check_cmd(&own, &values);
-    redis.raw_set("acl_check_cmd", lua.create_function(may)?)?;
-    api.raw_set("redis", redis)
+    let may = move |_: &Lua, values: MultiValue| acl_check_cmd(name, &own, &values);
+    table.raw_set("acl_check_cmd", lua.create_function(may)?)?;
+    Ok(table)
 }
 
 const REPL_NONE: i64 = 0;
@@ -60,7 +70,7 @@ fn failure<T>(text: &str) -> Result<T> {
 }
 
 /// `redis.call(command, ...)` and `redis.pcall`: executes a command. An error is raised by the one, given by the other.
-fn call(lua: &Lua, state: &State, values: MultiValue, raises: bool) -> Result<Value> {
+fn call(lua: &Lua, name: Named, state: &State, values: MultiValue, raises: bool) -> Result<Value> {
     let failed = |text: &[u8], form: Form| {
         let error = raise_table(text, form);
         if raises { Err(error) } else { raised(lua, Value::Error(Box::new(error))) }
@@ -69,15 +79,15 @@ fn call(lua: &Lua, state: &State, values: MultiValue, raises: bool) -> Result<Va
     let mut words = state.words.take();
     if let Err(why) = words.gather(&values) {
         state.words.replace(words);
-        return failed(why.as_bytes(), Form::Table);
+        return failed(name.denial(why).as_bytes(), Form::Table);
     }
     drop(values);
     let mut reply = state.reply.take();
     let called = host::ask(|host| host.call(words.request(), state.proto.get(), &mut reply));
     state.words.replace(words);
     let result = match called {
-        None => failed(b"ERR redis.call can only be called from a script", Form::Table),
-        Some(Err(text)) => failed(text.as_bytes(), Form::Counted),
+        None => failed(name.named("ERR @.call can only be called from a script").as_bytes(), Form::Table),
+        Some(Err(why)) => failed(name.denial(why).as_bytes(), Form::Counted),
         Some(Ok(())) => match reply.strip_prefix(b"-") {
             Some(text) => failed(text.trim_ascii_end(), Form::Counted),
             None => from_reply(lua, &reply),
@@ -90,14 +100,14 @@ fn call(lua: &Lua, state: &State, values: MultiValue, raises: bool) -> Result<Va
 }
 
 /// `redis.acl_check_cmd(command, ...)`
-fn acl_check_cmd(state: &State, values: &MultiValue) -> Result<Value> {
+fn acl_check_cmd(name: Named, state: &State, values: &MultiValue) -> Result<Value> {
     let mut words = state.words.borrow_mut();
     if let Err(why) = words.gather(values) {
-        return failure(why);
+        return failure(&name.denial(why));
     }
     match host::ask(|host| host.may(words.request())).flatten() {
         Some(may) => Ok(Value::Boolean(may)),
-        None => failure("ERR Invalid command passed to redis.acl_check_cmd()"),
+        None => failure(&name.named("ERR Invalid command passed to @.acl_check_cmd()")),
     }
 }
 
@@ -147,15 +157,18 @@ fn status_reply(lua: &Lua, values: MultiValue) -> Result<Value> {
 }
 
 /// `redis.log(level, text, ...)`
-fn log(lua: &Lua, values: MultiValue) -> Result<Value> {
+fn log(lua: &Lua, name: Named, values: &MultiValue) -> Result<Value> {
     if values.len() < 2 {
-        return failure("ERR redis.log() requires two arguments or more.");
+        return failure(&name.named("ERR @.log() requires two arguments or more."));
     }
     let Some(level) = lua.coerce_number(values[0].clone())? else {
         return failure("ERR First argument must be a number (log level).");
     };
     if !(0.0..4.0).contains(&level) {
-        return failure("ERR Invalid debug level.");
+        return failure(match name {
+            Named::Redis => "ERR Invalid debug level.",
+            Named::Server => "ERR Invalid log level.",
+        });
     }
     let mut text = String::new();
     for value in values.iter().skip(1) {
@@ -176,9 +189,9 @@ fn log(lua: &Lua, values: MultiValue) -> Result<Value> {
 }
 
 /// `redis.setresp(2 | 3)`
-fn setresp(lua: &Lua, state: &State, values: &MultiValue) -> Result<Value> {
+fn setresp(lua: &Lua, name: Named, state: &State, values: &MultiValue) -> Result<Value> {
     if values.len() != 1 {
-        return failure("ERR redis.setresp() requires one argument.");
+        return failure(&name.named("ERR @.setresp() requires one argument."));
     }
     match lua.coerce_number(values[0].clone())?.unwrap_or(0.0) as i64 {
         2 => state.proto.set(Proto::Resp2),
@@ -189,9 +202,9 @@ fn setresp(lua: &Lua, state: &State, values: &MultiValue) -> Result<Value> {
 }
 
 /// `redis.set_repl(target)`: log and replicas are fed one stream here, so a change goes to both or to neither.
-fn set_repl(lua: &Lua, values: MultiValue) -> Result<Value> {
+fn set_repl(lua: &Lua, name: Named, values: &MultiValue) -> Result<Value> {
     if values.len() != 1 {
-        return failure("ERR redis.set_repl() requires one argument.");
+        return failure(&name.named("ERR @.set_repl() requires one argument."));
     }
     let target = lua.coerce_number(values[0].clone())?.unwrap_or(0.0) as i64;
     if !(REPL_NONE..=REPL_ALL).contains(&target) {
@@ -202,13 +215,13 @@ fn set_repl(lua: &Lua, values: MultiValue) -> Result<Value> {
 }
 
 /// `redis.register_function(name, callback)`, or with a table of named arguments.
-fn register(lua: &Lua, state: &State, values: &MultiValue) -> Result<Value> {
+fn register(lua: &Lua, name: Named, state: &State, values: &MultiValue) -> Result<Value> {
     let mut library = state.library.borrow_mut();
     let Some(library) = library.as_mut() else {
-        return failure("ERR redis.register_function can only be called on FUNCTION LOAD command");
+        return failure(&name.named("ERR @.register_function can only be called on FUNCTION LOAD command"));
     };
     match Registered::read(lua, values) {
-        Err(why) => failure(&format!("ERR {why}")),
+        Err(why) => failure(&format!("ERR {}", name.named(why))),
         Ok(registered) if library.iter().any(|other| other.name == registered.name) => {
             failure("ERR Function already exists in the library")
         }
@@ -220,59 +233,59 @@ fn register(lua: &Lua, state: &State, values: &MultiValue) -> Result<Value> {
 }
 
 impl Registered {
+    /// The text of an error names the table as [`Named::named`] wants it.
     fn read(lua: &Lua, values: &MultiValue) -> std::result::Result<Registered, &'static str> {
         let text = |value: &Value| lua.coerce_string(value.clone()).ok().flatten().map(|text| text.as_bytes().to_vec());
         let named = match values.len() {
             1 => match &values[0] {
                 Value::Table(named) => named,
                 _ => {
-                    return Err("calling redis.register_function with a single argument is only applicable to Lua \
+                    return Err("calling @.register_function with a single argument is only applicable to Lua \
                                 table (representing named arguments).");
                 }
             },
             2 => {
-                let name = text(&values[0]).ok_or("first argument to redis.register_function must be a string")?;
+                let name = text(&values[0]).ok_or("first argument to @.register_function must be a string")?;
                 let Value::Function(callback) = &values[1] else {
-                    return Err("second argument to redis.register_function must be a function");
+                    return Err("second argument to @.register_function must be a function");
                 };
                 return Registered::new(name, None, Flags::default(), callback.clone());
             }
-            _ => return Err("wrong number of arguments to redis.register_function"),
+            _ => return Err("wrong number of arguments to @.register_function"),
         };
         let (mut name, mut description, mut flags, mut callback) = (None, None, Flags::default(), None);
         for pair in named.pairs::<Value, Value>() {
-            let (key, value) = pair.map_err(|_| "unknown argument given to redis.register_function")?;
-            let key = text(&key).ok_or("named argument key given to redis.register_function is not a string")?;
+            let (key, value) = pair.map_err(|_| "unknown argument given to @.register_function")?;
+            let key = text(&key).ok_or("named argument key given to @.register_function is not a string")?;
             match key.to_ascii_lowercase().as_slice() {
                 b"function_name" => {
                     let given = text(&value);
-                    name =
-                        Some(given.ok_or("function_name argument given to redis.register_function must be a string")?);
+                    name = Some(given.ok_or("function_name argument given to @.register_function must be a string")?);
                 }
                 b"description" => {
                     let given = text(&value);
-                    let given =
-                        given.ok_or("description argument given to redis.register_function must be a string")?;
+                    let given = given.ok_or("description argument given to @.register_function must be a string")?;
                     description = Some(given);
                 }
                 b"callback" => match value {
                     Value::Function(function) => callback = Some(function),
-                    _ => return Err("callback argument given to redis.register_function must be a function"),
+                    _ => return Err("callback argument given to @.register_function must be a function"),
                 },
                 b"flags" => match value {
                     Value::Table(names) => {
                         flags = Self::flags(&names, &text).ok_or("unknown flag given")?;
                     }
                     _ => {
-                        return Err("flags argument to redis.register_function must be a table representing function \
-                                    flags");
+                        return Err(
+                            "flags argument to @.register_function must be a table representing function flags",
+                        );
                     }
                 },
-                _ => return Err("unknown argument given to redis.register_function"),
+                _ => return Err("unknown argument given to @.register_function"),
             }
         }
-        let name = name.ok_or("redis.register_function must get a function name argument")?;
-        let callback = callback.ok_or("redis.register_function must get a callback argument")?;
+        let name = name.ok_or("@.register_function must get a function name argument")?;
+        let callback = callback.ok_or("@.register_function must get a callback argument")?;
         Registered::new(name, description, flags, callback)
     }
 

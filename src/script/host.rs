@@ -4,6 +4,7 @@
 //! lends it to them for as long as the script runs; a function that is called where no script runs (while a library is
 //! loaded) finds nobody.
 
+use super::table::Denied;
 use crate::resp::{Proto, Request};
 use scoped_tls_hkt::scoped_thread_local;
 
@@ -12,8 +13,8 @@ pub trait Host {
     /// Executes a command and appends its reply, an error reply of its handler included, to `reply`.
     ///
     /// # Errors
-    /// The whole error line where a script may not call it.
-    fn call(&mut self, words: Request<'_>, proto: Proto, reply: &mut Vec<u8>) -> Result<(), String>;
+    /// Why a script may not call it.
+    fn call(&mut self, words: Request<'_>, proto: Proto, reply: &mut Vec<u8>) -> Result<(), Denied>;
 
     /// Called now and then while a script runs, for as long as it runs.
     fn interrupt(&mut self) -> Verdict;

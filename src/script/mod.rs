@@ -15,7 +15,7 @@
 //!    (`tests::hostile_scripts`).
 //! 3. A stopped script ends, whatever it catches (`tests::a_stopped_script_cannot_go_on`).
 //!
-//! Reading order: [`host`](Host), `vm` and its `prelude.lua`, `api` (`redis.*`), `from_reply`, `to_reply`, `library` (heads
+//! Reading order: [`host`](Host), `vm` and its `prelude.lua`, `table` and `api` (`redis.*`, `server.*`), `from_reply`, `to_reply`, `library` (heads
 //! of scripts, libraries of functions), then what scripts have beside: `cjson`, `cmsgpack`, `packed` (`struct`), `bits`,
 //! `random`.
 //!
@@ -34,6 +34,7 @@ mod library;
 mod number;
 mod packed;
 mod random;
+mod table;
 #[cfg(test)]
 mod tests;
 mod to_reply;
@@ -43,4 +44,5 @@ mod words;
 pub use api::sha1_hex;
 pub use host::{Host, Verdict};
 pub use library::{Flags, Libraries, Library, Loaded, library_head, script_head};
+pub use table::Denied;
 pub use vm::{Ended, Place, Vm};

@@ -182,31 +182,29 @@ globals.struct = protect(api.struct)
 globals.cmsgpack = protect(api.cmsgpack)
 globals.cjson = protect(api.cjson)
 
--- redis.*
-
-local redis = api.redis
-function redis.breakpoint()
-  return false
+-- redis.*, and server.* as Valkey names it. While a library is loaded it sees these alone, and less in them.
+local while_loading = setmetatable({}, strict)
+for _, name in base.ipairs({ 'redis', 'server' }) do
+  local functions = api[name]
+  function functions.breakpoint()
+    return false
+  end
+  function functions.debug() end
+  function functions.replicate_commands()
+    return true
+  end
+  globals[name] = protect(functions)
+  local registering = copy(functions, {
+    'log', 'LOG_DEBUG', 'LOG_VERBOSE', 'LOG_NOTICE', 'LOG_WARNING', 'REDIS_VERSION', 'REDIS_VERSION_NUM',
+  })
+  registering.register_function = api.register_function[name]
+  while_loading[name] = protect(setmetatable(registering, strict))
 end
-function redis.debug() end
-function redis.replicate_commands()
-  return true
-end
-globals.redis = protect(redis)
-globals.server = globals.redis -- as Valkey names it
 
 setmetatable(globals, strict)
 local of_G = { __index = globals, __newindex = refuse, __metatable = sealed }
 shown[G] = globals
 setmetatable(G, of_G)
-
--- While a library is loaded it sees this alone.
-local registering = copy(redis, {
-  'log', 'LOG_DEBUG', 'LOG_VERBOSE', 'LOG_NOTICE', 'LOG_WARNING', 'REDIS_VERSION', 'REDIS_VERSION_NUM',
-})
-registering.register_function = api.register_function
-local library = protect(setmetatable(registering, strict))
-local while_loading = setmetatable({ redis = library, server = library }, strict)
 
 local function loading(on)
   of_G.__index = on and while_loading or globals

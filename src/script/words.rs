@@ -1,5 +1,6 @@
 //! The words of a command that a script calls, gathered from Lua's values.
 
+use super::table::Denied;
 use crate::base::number::{push_f64, push_i64};
 use crate::resp::Request;
 use mlua::{MultiValue, Value};
@@ -18,14 +19,14 @@ impl Words {
     /// Takes the values of a call.
     ///
     /// # Errors
-    /// What a script is told that gave none, or one that is no text.
-    pub fn gather(&mut self, values: &MultiValue) -> Result<(), &'static str> {
+    /// There are none, or one is no text.
+    pub fn gather(&mut self, values: &MultiValue) -> Result<(), Denied> {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_MAX);
         self.ranges.clear();
         self.ranges.shrink_to(KEPT_MAX);
         if values.is_empty() {
-            return Err("ERR Please specify at least one argument for this redis lib call");
+            return Err(Denied::NoWords);
         }
         for value in values {
             let start = self.bytes.len();
@@ -33,7 +34,7 @@ impl Words {
                 Value::String(text) => self.bytes.extend_from_slice(&text.as_bytes()),
                 Value::Integer(number) => push_i64(&mut self.bytes, *number),
                 Value::Number(number) => push_number(&mut self.bytes, *number),
-                _ => return Err("ERR Lua redis lib command arguments must be strings or integers"),
+                _ => return Err(Denied::NoText),
             }
             self.ranges.push((start, self.bytes.len() - start));
         }

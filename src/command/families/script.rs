@@ -34,6 +34,7 @@ pub const ROWS: &[Spec] = &[
             sub("help", 2, LOADING.or(STALE), show_help).doc("5.0.0", "Returns helpful text about the subcommands."),
             sub("kill", 2, NOSCRIPT.or(ALLOW_BUSY), kill).doc("2.6.0", "Ends the script that is running."),
             sub("load", 3, NOSCRIPT.or(STALE), load).doc("2.6.0", "Puts a script into the cache."),
+            sub("show", 3, NOSCRIPT, show).doc("8.0.0", "Returns the text of a script in the cache."),
         ]),
 ];
 
@@ -68,7 +69,6 @@ fn by_text(cx: &mut Cx<'_>, args: &Args<'_>, ro: bool) -> Outcome {
 }
 
 fn by_sha(cx: &mut Cx<'_>, args: &Args<'_>, ro: bool) -> Outcome {
-    let missing = || Refusal::Text("NOSCRIPT No matching script. Please use EVAL.".into());
     let sha = args.at(1);
     if sha.len() != 40 {
         return Err(missing());
@@ -76,6 +76,10 @@ fn by_sha(cx: &mut Cx<'_>, args: &Args<'_>, ro: bool) -> Outcome {
     let keys = keys(args, Refusal::NotInteger)?;
     let script = cx.server.scripting.script(sha).ok_or_else(missing)?;
     cx.run_script(&Called::Script(script), keys, args, ro)
+}
+
+fn missing() -> Refusal {
+    Refusal::Text("NOSCRIPT No matching script. Please use EVAL.".into())
 }
 
 /// How many of the words behind the third are keys.
@@ -91,6 +95,13 @@ pub fn keys(args: &Args<'_>, no_number: Refusal) -> Result<usize, Refusal> {
 fn load(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let script = cx.server.scripting.define(args.bytes()?)?;
     cx.reply().bulk(script.sha.as_bytes());
+    Ok(())
+}
+
+/// SCRIPT SHOW sha1: as in Valkey 8.
+fn show(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
+    let script = cx.server.scripting.script(args.bytes()?).ok_or_else(missing)?;
+    cx.reply().bulk(&script.text);
     Ok(())
 }
 
@@ -149,6 +160,8 @@ fn show_help(cx: &mut Cx<'_>, _args: &mut Args<'_>) -> Outcome {
             "    End the script that is running, unless it has written.",
             "LOAD <script>",
             "    Put a script into the cache without running it.",
+            "SHOW <sha1>",
+            "    Return the text of a script in the cache.",
         ],
     )
 }

@@ -1,7 +1,7 @@
 //! WAIT and WAITAOF: the client's own last write is what the replicas, or this node's disk and theirs, must have.
 
 use crate::base::Millis;
-use crate::command::spec::{BLOCKING, Categories, Group, NOSCRIPT, Spec, spec};
+use crate::command::spec::{BLOCKING, Categories, Group, Spec, spec};
 use crate::command::{Args, Blocked, Cx, Outcome, Refusal};
 
 pub const ROWS: &[Spec] = &[
@@ -9,7 +9,7 @@ pub const ROWS: &[Spec] = &[
         "3.0.0",
         "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
     ),
-    spec("waitaof", 4, BLOCKING.or(NOSCRIPT), Group::Generic, waitaof).acl(Categories::CONNECTION).doc(
+    spec("waitaof", 4, BLOCKING, Group::Generic, waitaof).acl(Categories::CONNECTION).doc(
         "7.2.0",
         "Blocks until the client's earlier writes are on the disk of this server, of replicas, or of both.",
     ),
