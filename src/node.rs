@@ -112,6 +112,7 @@ async fn serve(config: Config, names: Names, acl: Acl, ways: Ways, files: Vec<Pa
     notify_ready();
     loop {
         if let Some(status) = world.exit.get() {
+            world.disk.borrow_mut().give_up_files(); // nobody waits for what is being written
             return Ok(status);
         }
         tokio::select! {
@@ -124,7 +125,7 @@ async fn serve(config: Config, names: Names, acl: Acl, ways: Ways, files: Vec<Pa
 fn on_signal(world: &Rc<World>, stop: Stop) {
     let flags = {
         let mut server = world.server.borrow_mut();
-        if server.stopping && stop == Stop::Interrupt {
+        if server.stopping.is_some() && stop == Stop::Interrupt {
             tracing::warn!("You insist... exiting now.");
             world.stop(1);
             return;
@@ -271,6 +272,7 @@ fn new_server(config: Config, keyspace: Keyspace, stream: crate::replication::St
 
 fn finish(mut server: Server, store: Store, record: &store::History, bells: &Bells) -> (Server, disk::Disk) {
     let disk = disk::Disk::new(store, record.epoch, record.data_generation, bells.disk.clone());
+    disk.save_delay.set(server.config.settings.rdb_key_save_delay);
     disk.release(&mut server);
     server.persistence.keys_loaded = server.keyspace.dbs().map(|db| db.len()).sum();
     server.dirty = 0;

@@ -188,7 +188,7 @@ fn save_and_shutdown_are_answered_when_they_are_over() {
 
     ask(&mut node, client, "SHUTDOWN SAVE FORCE");
     assert!(matches!(node.server.asks.last(), Some(Ask::Shutdown { force: true, now: false, .. })));
-    node.server.stopping = true;
+    node.server.stopping = Some(1);
     ask(&mut node, other, "SHUTDOWN ABORT");
     ask(&mut node, other, "SHUTDOWN ABORT");
     assert_eq!(told(&mut node, other), ["OK", "ERR No shutdown in progress."]);

@@ -17,6 +17,9 @@ pub enum Ask {
     Checkpoint,
     /// Write a checkpoint and make `dump.rdb` of it; who waits for it (SAVE) is blocked, BGSAVE is not.
     Dump { waiting: Option<Slot> },
+    /// FLUSHALL, where there are save points: what is being dumped is gone, and the dump becomes an empty one. Who waits
+    /// for it is blocked.
+    Flushed { waiting: Option<Slot> },
     /// The replication core has effects to carry out (a new master, a PSYNC, an ACK...).
     Replication,
     /// A client has become a replica's link: its connection leaves the request loop.

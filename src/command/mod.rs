@@ -100,7 +100,7 @@ pub use stats::{CommandStat, Sampler, SpecKey, Stats};
 pub use switches::Switches;
 pub use tracked::Who;
 pub use tracking::{Mode, Trackers, Tracking};
-pub use views::{CpuView, MemoryView, PersistenceView, ProcessView};
+pub use views::{CpuView, MemoryView, PersistenceView, ProcessView, Rewrite};
 pub use waste::{Trash, Waste};
 
 /// What a handler returns: its reply is in the buffer, or the refusal that takes the reply's place.

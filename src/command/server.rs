@@ -71,8 +71,10 @@ pub struct Server {
     pub cpu: CpuView,
     /// The master's stream said REPLCONF GETACK; the runtime tells the sink, and takes it back.
     pub getack: bool,
-    /// SHUTDOWN waits for replicas that lag.
-    pub stopping: bool,
+    /// A stop that waits (for replicas that lag): its number. One that was aborted is not taken for the next.
+    pub stopping: Option<u64>,
+    /// Stops that have waited so far.
+    stops: u64,
     /// Who waits for which key.
     pub awaited: Awaited,
     /// Clients that are blocked, and some that were.
@@ -185,7 +187,8 @@ impl Server {
             memory: MemoryView::default(),
             cpu: CpuView::default(),
             getack: false,
-            stopping: false,
+            stopping: None,
+            stops: 0,
             held: BTreeSet::new(),
             waits: BTreeSet::new(),
             awaited: Awaited::default(),
@@ -267,6 +270,13 @@ impl Server {
     pub fn save_failed(&self) -> bool {
         let settings = &self.config.settings;
         !self.persistence.last_save_ok && settings.stop_writes_on_bgsave_error && !settings.save.is_empty()
+    }
+
+    /// A stop begins to wait; its number.
+    pub fn begin_stop(&mut self) -> u64 {
+        self.stops += 1;
+        self.stopping = Some(self.stops);
+        self.stops
     }
 
     /// Beats of background work in a second: `hz`, more with many clients where it is dynamic.

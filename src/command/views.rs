@@ -32,6 +32,16 @@ impl ProcessView {
     }
 }
 
+/// A checkpoint that BGREWRITEAOF, the log's growth or turning the log on has asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rewrite {
+    #[default]
+    None,
+    /// Behind a dump that is being made.
+    Waits,
+    Runs,
+}
+
 /// The store: the checkpoint in sled and the log behind it.
 #[derive(Clone, Debug)]
 pub struct PersistenceView {
@@ -45,6 +55,8 @@ pub struct PersistenceView {
     /// Size of the log's files, and how many they are.
     pub log_bytes: u64,
     pub log_segments: u64,
+    /// What of a checkpoint Redis' tools know as a rewrite of the log.
+    pub rewrite: Rewrite,
     /// A checkpoint is being written, since when (monotonic).
     pub checkpoint_since: Option<Millis>,
     /// Wall clock of the last checkpoint that became current; of the start where none has.
@@ -84,6 +96,7 @@ impl Default for PersistenceView {
             log_synced: Offset(0),
             log_bytes: 0,
             log_segments: 0,
+            rewrite: Rewrite::None,
             checkpoint_since: None,
             last_checkpoint: Millis(0),
             last_checkpoint_ok: true,

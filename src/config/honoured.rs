@@ -139,7 +139,8 @@ honoured! {
     "rdbchecksum" = "yes", yes_no(), FIXED => rdbchecksum: bool;
     /// Whether its strings are compressed.
     "rdbcompression" = "yes", yes_no(), OPEN => rdbcompression: bool;
-    /// Microseconds to wait at each key of that file and of full copies (negative: keys per microsecond); for tests.
+    /// Microseconds to wait at each key of that file and of full copies (negative: keys per microsecond); for tests. Nothing
+    /// forks here, so a new value also reaches a file that is being written.
     "rdb-key-save-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN => rdb_key_save_delay: i64;
     /// Microseconds to wait at each key of an RDB file or a full copy that is loaded (negative: keys per microsecond); for tests.
     "key-load-delay" = "0", int(i32::MIN as i128, INT), OPEN | HIDDEN => key_load_delay: i64;

@@ -1,5 +1,6 @@
 //! Carries out what handlers asked for, behind the turn.
 
+use super::disk::Ground;
 use super::world::World;
 use super::{launch, links, listener, process, reload, stop};
 use crate::command::{Ask, Slot};
@@ -22,11 +23,16 @@ fn one(world: &Rc<World>, ask: Ask) {
         Ask::Close(slot) => world.close(slot),
         Ask::Shutdown { save, now, force } => stop::begin(world, stop::Request { save, now, force }),
         Ask::ShutdownAborted => stop::abort(world),
-        ask @ (Ask::Checkpoint | Ask::Dump { .. }) => {
+        ask @ (Ask::Checkpoint | Ask::Dump { .. } | Ask::Flushed { .. }) => {
             let mut disk = world.disk.borrow_mut();
             match ask {
-                Ask::Dump { waiting } => disk.want_dump(waiting),
-                _ => disk.want_checkpoint(None),
+                Ask::Dump { waiting: None } => disk.want_dump(Ground::Background, None),
+                Ask::Dump { waiting } => disk.want_dump(Ground::Waited, waiting),
+                Ask::Flushed { waiting } => {
+                    disk.give_up_dump();
+                    disk.want_dump(Ground::Waited, waiting);
+                }
+                _ => disk.want_rewrite(),
             }
             disk.show(&mut world.server.borrow_mut());
         }
@@ -95,6 +101,7 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
                 world.disk.borrow_mut().switch_log(&mut server, settings.appendonly);
                 server.retry_waits();
             }
+            "rdb-key-save-delay" => world.disk.borrow().save_delay.set(settings.rdb_key_save_delay),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Two tasks. One sleeps until the next deadline, at most 100 ms; the other serves the store's threads when they call.
 
+use super::disk::Ground;
 use super::world::World;
 use super::{clock, gauges, links, logging};
 use crate::base::Millis;
@@ -137,9 +138,9 @@ fn every_second(world: &Rc<World>, server: &mut Server) {
     disk.tend(server);
     if !disk.saves() && disk.may_retry() && disk.save_is_due(server) {
         tracing::info!("{} changes since the last save. Saving...", server.dirty);
-        disk.want_dump(None);
+        disk.want_dump(Ground::Background, None);
     } else if !disk.checkpointing() && disk.may_retry() && disk.is_due(server) {
-        disk.want_checkpoint(None);
+        disk.want_rewrite();
     }
     drop(disk);
     close_idle(server);

@@ -12,17 +12,19 @@ mod dump;
 mod tests;
 
 pub use append::Appended;
+pub use dump::Ground;
 
-use super::rdb_file::{Dump, Facts, Form};
+use super::rdb_file::{Dump, Facts, Form, KeyDelay};
 use super::{allocator, clock, recovery};
 use crate::base::{Epoch, Millis, Offset, ReplId};
-use crate::command::{Server, Slot};
+use crate::command::{Rewrite, Server, Slot};
 use crate::keyspace::{self, Change, Dropped, Slice};
 use crate::replication::History;
 use crate::store::{self, Image, State, Store, StoreError};
 use append::Ailment;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::Notify;
 
 /// What is done with a checkpoint's image, on the storage thread; the manifest tells which space is which database.
@@ -57,7 +59,9 @@ struct Running {
     /// Clients that wait for it (SAVE).
     waiting: Vec<Slot>,
     /// `dump.rdb` is to be made of it, with what its head says.
-    dump: Option<Facts>,
+    dump: Option<(Facts, Ground)>,
+    /// It is what Redis calls a rewrite of the log.
+    rewrite: bool,
     dirty_before: u64,
     manifest: keyspace::Manifest,
 }
@@ -83,7 +87,9 @@ pub struct Disk {
     /// Asked for while one was running, or before anything could run.
     wanted: Option<Vec<Slot>>,
     /// `dump.rdb` is to be made of the next checkpoint.
-    wants_dump: bool,
+    wants_dump: Option<Ground>,
+    /// The next checkpoint is what Redis calls a rewrite of the log.
+    wants_rewrite: bool,
     /// It is being made, by the storage thread.
     dumping: Option<dump::Dumping>,
     pub past: Past,
@@ -92,6 +98,10 @@ pub struct Disk {
     data_generation: u64,
     /// Copies that are made from the next checkpoint.
     copies: Vec<CopyVisit>,
+    /// Set when nobody wants the copies any more that were begun.
+    copies_given_up: Arc<AtomicBool>,
+    /// `rdb-key-save-delay`.
+    pub save_delay: KeyDelay,
     /// A full copy has replaced everything in memory: what its checkpoint says, until it is current.
     adopting: Option<Adopting>,
     adopted: bool,
@@ -113,12 +123,15 @@ impl Disk {
             store,
             running: None,
             wanted: None,
-            wants_dump: false,
+            wants_dump: None,
+            wants_rewrite: false,
             dumping: None,
             past,
             epoch,
             data_generation,
             copies: Vec::new(),
+            copies_given_up: Arc::default(),
+            save_delay: KeyDelay::default(),
             adopting: None,
             adopted: false,
             ailment: Ailment::None,
@@ -142,6 +155,12 @@ impl Disk {
             (Some(began), _) => Some(began),
             (None, Some(_)) => Some(server.mono),
             (None, None) => None,
+        };
+        let rewrites = self.wants_rewrite || self.running.as_ref().is_some_and(|running| running.rewrite);
+        view.rewrite = match rewrites {
+            false => Rewrite::None,
+            true if self.saves() => Rewrite::Waits,
+            true => Rewrite::Runs,
         };
         view.last_checkpoint = self.past.last_checkpoint;
         view.last_checkpoint_ok = self.past.last_ok;
@@ -169,8 +188,14 @@ impl Disk {
         self.bell.notify_one();
     }
 
+    /// The same, as what Redis calls a rewrite of the log.
+    pub fn want_rewrite(&mut self) {
+        self.wants_rewrite = true;
+        self.want_checkpoint(None);
+    }
+
     fn may_begin(&self, server: &Server) -> bool {
-        let one_dump = !self.wants_dump || self.dumping.is_none();
+        let one_dump = self.wants_dump.is_none() || self.dumping.is_none();
         let idle = self.running.is_none() && self.wanted.is_some() && one_dump;
         idle && !server.feed.has_pending() && server.loading.is_none()
     }
@@ -309,7 +334,7 @@ impl Disk {
         allocator::mark_store();
         let noted = server.config.settings.maxmemory_policy.notes();
         server.keyspace.note_accesses(noted);
-        if self.wants_dump || !self.copies.is_empty() {
+        if self.wants_dump.is_some() || !self.copies.is_empty() {
             server.keyspace.renew_accesses();
         }
         let manifest = server.keyspace.checkpoint_begin();
@@ -324,16 +349,22 @@ impl Disk {
         let extra = recovery::beside_keyspace(server);
         let state = State { keyspace: bincode::serialize(&manifest).expect("plain data"), extra, ..state };
         self.past.began = Some(clock::mono());
-        let dump = std::mem::take(&mut self.wants_dump).then_some(Facts {
-            id: state.history.replid,
-            at: state.offset,
-            db: state.db,
-            wall: server.wall,
-            used: server.memory.used,
-            functions: server.library_texts().map(<[u8]>::to_vec).collect(),
-            noted,
-            frequencies: server.frequencies(),
-        });
+        let facts = |ground| {
+            (
+                Facts {
+                    id: state.history.replid,
+                    at: state.offset,
+                    db: state.db,
+                    wall: server.wall,
+                    used: server.memory.used,
+                    functions: server.library_texts().map(<[u8]>::to_vec).collect(),
+                    noted,
+                    frequencies: server.frequencies(),
+                },
+                ground,
+            )
+        };
+        let dump = self.wants_dump.take().map(facts);
         self.running = Some(Running {
             ticket,
             state,
@@ -342,6 +373,7 @@ impl Disk {
             committed: false,
             waiting,
             dump,
+            rewrite: std::mem::take(&mut self.wants_rewrite),
             dirty_before: server.dirty,
             manifest,
         });
@@ -401,8 +433,9 @@ impl Disk {
             }));
         }
         self.failed_at = (!ok).then(clock::mono);
-        if let Some(facts) = running.dump {
-            return self.begin_dump(server, running.manifest, facts, running.dirty_before, running.waiting, ok);
+        if let Some((facts, ground)) = running.dump {
+            let made = dump::Begun { facts, ground, dirty_before: running.dirty_before, waiting: running.waiting };
+            return self.begin_dump(server, running.manifest, made, ok);
         }
         for slot in running.waiting {
             let reply = if ok { Ok(()) } else { Err(NOT_SAVED) };
@@ -416,8 +449,12 @@ impl Disk {
         self.store.checkpoint().abort();
         server.keyspace.checkpoint_abort();
         self.past.began = None;
-        if running.dump.is_some() {
-            self.wants_dump = true;
+        if running.rewrite {
+            self.wants_rewrite = true;
+            self.wanted.get_or_insert_default();
+        }
+        if let Some((_, ground)) = running.dump {
+            self.wants_dump = Some(ground.min(self.wants_dump.unwrap_or(ground)));
             self.wanted.get_or_insert_default();
         }
         if !running.waiting.is_empty() {

@@ -2,6 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Sets the title that `ps` shows, over the memory of the arguments.
@@ -150,6 +151,20 @@ pub fn notify_ready() {
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 }
 
+/// SIGINTs so far: a stop that holds the loop hears them here.
+static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+
+/// How many SIGINTs have come.
+pub fn interrupts() -> u64 {
+    INTERRUPTS.load(Relaxed)
+}
+
+/// Ends the process without another word, as `kill -9` does.
+pub fn end_at_once(status: i32) -> ! {
+    // SAFETY: the process ends here; nothing runs behind it.
+    unsafe { libc::_exit(status) }
+}
+
 /// SIGINT and SIGTERM.
 pub struct Signals {
     interrupt: Signal,
@@ -173,6 +188,11 @@ impl Signals {
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         }
+        let count = || {
+            INTERRUPTS.fetch_add(1, Relaxed);
+        };
+        // SAFETY: adding to an atomic number is all that the handler does, which any signal may interrupt.
+        unsafe { signal_hook_registry::register(libc::SIGINT, count) }?;
         Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 

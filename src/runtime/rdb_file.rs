@@ -15,6 +15,8 @@ use crate::store::Image;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Bytes that are gathered before they are written to the file, and read from it at once.
@@ -37,52 +39,65 @@ pub struct Facts {
 }
 
 /// How it is written.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Form {
     pub compress: bool,
     /// Without it the checksum is zero, which tells readers to look at none.
     pub checksum: bool,
     pub delay: KeyDelay,
+    /// Set when nobody wants the file any more.
+    pub given_up: Arc<AtomicBool>,
 }
 
-/// A pause at each key, for tests: microseconds, or (negative) keys for a microsecond.
-#[derive(Clone, Copy, Default)]
+/// A pause at each key, for tests: microseconds, or (negative) keys for a microsecond. Copies share the setting: a new one
+/// reaches files that are being written.
+#[derive(Clone, Default)]
 pub struct KeyDelay {
-    setting: i64,
+    setting: Arc<AtomicI64>,
     keys: i64,
 }
+
+/// The longest that a pause goes on before it looks at its setting again.
+const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 impl KeyDelay {
     /// Of `rdb-key-save-delay` or `key-load-delay`.
     pub fn of(setting: i64) -> KeyDelay {
-        KeyDelay { setting, keys: 0 }
+        KeyDelay { setting: Arc::new(AtomicI64::new(setting)), keys: 0 }
     }
 
-    /// A key has passed.
-    fn pass(&mut self) {
-        if self.setting == 0 {
+    /// The directive has a new value.
+    pub fn set(&self, setting: i64) {
+        self.setting.store(setting, Relaxed);
+    }
+
+    /// A key has passed; the pause ends early where the setting changes, or nobody wants the file.
+    fn pass(&mut self, given_up: &AtomicBool) {
+        let setting = self.setting.load(Relaxed);
+        if setting == 0 {
             return;
         }
         self.keys += 1;
-        let micros = match self.setting {
+        let micros = match setting {
             micros @ 1.. => micros as u64,
             keys if self.keys < keys.saturating_neg() => return,
             _ => 1,
         };
         self.keys = 0;
-        #[expect(clippy::disallowed_methods, reason = "these directives are there to make a save or a load last")]
-        std::thread::sleep(Duration::from_micros(micros));
+        let mut left = Duration::from_micros(micros);
+        while !left.is_zero() && self.setting.load(Relaxed) == setting && !given_up.load(Relaxed) {
+            let share = left.min(PAUSE_MAX);
+            #[expect(clippy::disallowed_methods, reason = "these directives are there to make a save or a load last")]
+            std::thread::sleep(share);
+            left -= share;
+        }
     }
 }
 
 impl Form {
     /// As the configuration says.
-    pub fn of(settings: &Settings) -> Form {
-        Form {
-            compress: settings.rdbcompression,
-            checksum: settings.rdbchecksum,
-            delay: KeyDelay::of(settings.rdb_key_save_delay),
-        }
+    pub fn of(settings: &Settings, delay: KeyDelay) -> Form {
+        Form { compress: settings.rdbcompression, checksum: settings.rdbchecksum, delay, given_up: Arc::default() }
     }
 }
 
@@ -94,7 +109,7 @@ pub fn fill(
     file: &mut File,
     path: &Path,
     facts: &Facts,
-    form: Form,
+    form: &Form,
     manifest: &Manifest,
     image: &Image<'_>,
 ) -> Result<u64, String> {
@@ -106,9 +121,12 @@ pub fn fill(
         Origin { redis_version: REDIS_VERSION, created: facts.wall, used_memory: facts.used, stream, aof_base: false };
     encoder.header(&origin, &mut out);
     facts.functions.iter().for_each(|text| encoder.function(text, &mut out));
-    let mut delay = form.delay;
+    let mut delay = form.delay.clone();
     let mut sink = |out: &mut Vec<u8>| {
-        delay.pass();
+        delay.pass(&form.given_up);
+        if form.given_up.load(Relaxed) {
+            return Err("nobody wants it any more".into());
+        }
         if out.len() >= CHUNK_BYTES {
             length += out.len() as u64;
             file.write_all(out).map_err(text)?;
@@ -133,12 +151,17 @@ pub struct Dump {
 }
 
 impl Dump {
+    /// Where it stands until it is whole.
+    pub fn unfinished(dir: &Path) -> PathBuf {
+        dir.join(format!("temp-{}.rdb", std::process::id()))
+    }
+
     /// Writes it and puts it in the place of the former one; its length.
     ///
     /// # Errors
     /// Of the disk, or of the image; then the former file stays.
     pub fn write(&self, manifest: &Manifest, image: &Image<'_>) -> Result<u64, String> {
-        let path = self.dir.join(format!("temp-{}.rdb", std::process::id()));
+        let path = Dump::unfinished(&self.dir);
         let written = self.write_beside(&path, manifest, image);
         if written.is_err() {
             let _ = std::fs::remove_file(&path); // there may be none
@@ -150,7 +173,7 @@ impl Dump {
         let target = self.dir.join(&self.name);
         let text = |error: std::io::Error| format!("{}: {error}", path.display());
         let mut file = File::create(path).map_err(text)?;
-        let length = fill(&mut file, path, &self.facts, self.form, manifest, image)?;
+        let length = fill(&mut file, path, &self.facts, &self.form, manifest, image)?;
         file.sync_all().map_err(text)?;
         std::fs::rename(path, &target).map_err(|error| format!("{}: {error}", target.display()))?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(text)?;
@@ -240,7 +263,7 @@ impl Filler {
                     self.expired += 1;
                 }
                 rdb::Event::Item(item) => {
-                    self.delay.pass();
+                    self.delay.pass(&AtomicBool::new(false));
                     self.item(item)?;
                 }
                 rdb::Event::Function(text) => self.functions.push(text),

@@ -3,7 +3,7 @@
 //! What the log has told is never contradicted: LOADAOF and the plain RELOAD give back what was there. Another data set
 //! (NOSAVE, NOFLUSH) begins a history of its own, as a full copy does, so a restart finds it and replicas copy it.
 
-use super::disk::{Appended, Disk};
+use super::disk::{Appended, Disk, Ground};
 use super::world::World;
 use super::{allocator, rdb_file, recovery};
 use crate::base::Offset;
@@ -32,7 +32,7 @@ pub fn begin(world: &Rc<World>, slot: Slot, how: Reload) {
         match how {
             Reload::Log => from_log(&mut server, &mut disk),
             Reload::File { save: true, flush: true, .. } => {
-                disk.want_dump(None);
+                disk.want_dump(Ground::Waited, None);
                 disk.reload(&mut server)
             }
             Reload::File { save, flush, merge } => from_file(&mut server, &mut disk, save, flush, merge),
@@ -112,7 +112,7 @@ fn read_current(disk: &mut Disk, manifest: &Manifest, noted: Noted) -> Result<Ke
 /// The RDB file in the place of what is there, or added to it.
 fn from_file(server: &mut Server, disk: &mut Disk, save: bool, flush: bool, merge: bool) -> Result<(), String> {
     if save {
-        disk.want_dump(None);
+        disk.want_dump(Ground::Waited, None);
         disk.checkpoint_and_wait(server)?;
     } else if disk.append(server) != Appended::All {
         return Err("effects are in memory that the log does not have".into());

@@ -179,7 +179,7 @@ impl Store {
     /// Whether what is appended now will be recovered: false from [`new_generation`](Self::new_generation) until the
     /// checkpoint that names it is current. While it is false, nothing appended may be promised to anyone.
     pub fn log_is_trusted(&self) -> bool {
-        self.log.as_ref().is_some_and(|log| log.is_genesis() || self.newest_is_named())
+        self.log.as_ref().is_some_and(|log| self.newest_is_named() || log.is_genesis())
     }
 
     /// Goes on in a new log generation that begins at `origin`: after a full copy, after a failed fsync, and when the log

@@ -109,7 +109,10 @@ fn a_stop_on_a_full_disk_loses_nothing() {
     let counted = write_until_refused(&node, 0);
     assert_eq!(node.ask("SHUTDOWN SAVE"), Frame::Error("ERR Errors trying to SHUTDOWN. Check logs.".into()));
     assert!(node.log().contains("Error trying to save the DB, can't exit: "));
+    // The log has everything, but where there are save points a stop leaves a dump or does not happen, as in Redis.
     node.signal(libc::SIGTERM);
+    node.wait_for_log("Errors trying to shut down the server.");
+    node.client().send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
     assert!(node.wait_end().success());
     std::fs::remove_file(ballast).expect("the space is given back");
     node.start();

@@ -26,6 +26,7 @@ impl Node {
     /// An empty one; `config` holds lines of a redis.conf.
     pub fn new(config: &str) -> Node {
         let mut settings = Config::new(Role::Node, Path::new("/"));
+        settings.settings.save.clear(); // nobody makes the dump that a FLUSHALL would wait for
         settings.load_text(config, "the test's configuration").expect("a valid configuration");
         let mut server = Server::new(Parts {
             config: settings,

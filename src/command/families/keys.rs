@@ -1,12 +1,11 @@
 //! Keys whatever they hold: DEL, EXISTS, RENAME, KEYS, SCAN, FLUSHALL and so on. Deadlines are in `expire`.
 
 use crate::base::glob;
-use crate::command::Trash;
 use crate::command::access::is_due;
 use crate::command::spec::{
     Categories, FAST, Flags, Group, LOADING, READONLY, STALE, Spec, WRITE, key, keys_from, spec,
 };
-use crate::command::{Args, Class, Cx, LocalDeadlines, Outcome, Refusal};
+use crate::command::{Args, Ask, Blocked, Class, Cx, LocalDeadlines, Origin, Outcome, Refusal, Trash};
 use crate::keyspace::Garbage;
 
 const KEYSPACE: Categories = Categories::KEYSPACE;
@@ -207,6 +206,8 @@ enum Extent {
 }
 
 /// FLUSHDB [ASYNC | SYNC], FLUSHALL [ASYNC | SYNC]: fed even where nothing was there, as in Redis.
+///
+/// Where there are save points, FLUSHALL leaves an empty dump: its client waits for it, the others do not.
 fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
     let lazy = match args.left() {
         0 => cx.server.config.settings.lazyfree_lazy_user_flush,
@@ -233,6 +234,15 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
     cx.server.invalidate_all();
     cx.server.dirty += 1;
     cx.feed_request(args);
+    if extent == Extent::All && !cx.server.config.settings.save.is_empty() && cx.origin != Origin::Log {
+        let waits = cx.may_block();
+        let waiting = waits.then_some(cx.slot);
+        cx.ask(Ask::Flushed { waiting });
+        if waits {
+            cx.block(Blocked::Checkpoint);
+            return Ok(());
+        }
+    }
     cx.reply().ok();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::command::spec::{
     ADMIN, ALLOW_BUSY, Categories, FAST, Flags, Group, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, Spec, spec,
 };
-use crate::command::{Args, Ask, Blocked, Cx, Outcome, Refusal, Save};
+use crate::command::{Args, Ask, Blocked, Cx, Outcome, Refusal, Rewrite, Save};
 
 const SAVE: Flags = NO_ASYNC_LOADING.or(ADMIN).or(NOSCRIPT);
 
@@ -47,6 +47,9 @@ fn bgsave(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// BGREWRITEAOF: a checkpoint is what lets the log be cut.
 fn bgrewriteaof(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
+    if cx.server.persistence.rewrite == Rewrite::Runs {
+        return Err(Refusal::err("Background append only file rewriting already in progress"));
+    }
     let scheduled = cx.server.in_exec || is_saving(cx);
     cx.ask(Ask::Checkpoint);
     cx.reply().simple(match scheduled {
@@ -90,10 +93,9 @@ fn shutdown(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Refusal::Syntax);
     }
     if abort {
-        if !cx.server.stopping {
+        if cx.server.stopping.take().is_none() {
             return Err(Refusal::err("No shutdown in progress."));
         }
-        cx.server.stopping = false;
         cx.server.answer_shutdowns("ERR Errors trying to SHUTDOWN. Check logs.");
         cx.ask(Ask::ShutdownAborted);
         cx.reply().ok();

@@ -127,7 +127,14 @@ impl Disk {
                     _ => log.end(),
                 };
                 server.stream.release(upto.max(server.stream.released()).min(server.stream.end()));
-                Durable::From { start: log.start(), synced: log.synced() }
+                // Nor does anything count as synced that a crash would lose: a log that was turned on, or goes on in a
+                // new generation, counts once a checkpoint names it.
+                let synced = match (self.store.log_is_trusted(), server.stream.durable()) {
+                    (true, _) => log.synced(),
+                    (false, Durable::From { synced, .. }) => synced,
+                    (false, Durable::Off) => Offset(0),
+                };
+                Durable::From { start: log.start(), synced }
             }
             None => {
                 server.stream.release(server.stream.end());
@@ -199,8 +206,10 @@ impl Disk {
         if self.adopting.is_some() && !self.checkpointing() && self.may_retry() {
             self.want_checkpoint(None);
         }
-        if matches!(self.ailment, Ailment::Sync { .. }) && !self.checkpointing() && self.may_retry() {
-            self.want_checkpoint(None);
+        let untrusted = self.store.log().is_some() && !self.store.log_is_trusted();
+        let unsynced = matches!(self.ailment, Ailment::Sync { .. });
+        if (unsynced || untrusted) && !self.checkpointing() && self.may_retry() {
+            self.want_rewrite();
         }
         let needed = server.source.lowest_needed().unwrap_or(server.stream.end());
         let retained = Offset(server.stream.end().0.saturating_sub(server.config.settings.log_retain_size));
@@ -223,7 +232,7 @@ impl Disk {
             Ok(generation) => {
                 self.renew_failed_at = None;
                 tracing::warn!("The log goes on in generation {generation} at offset {}.", origin.offset);
-                self.want_checkpoint(None);
+                self.want_rewrite();
             }
             Err(error) => {
                 tracing::warn!("Can't begin a new log: {error}");

@@ -6,7 +6,28 @@ use crate::base::Millis;
 use crate::command::{Server, Slot};
 use crate::keyspace::Manifest;
 use crate::runtime::clock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+
+/// Whom a dump is made for. Where one of the first kind fails, writes are refused (`stop-writes-on-bgsave-error`), as in
+/// Redis; who waits for one is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ground {
+    /// BGSAVE, save points.
+    Background,
+    /// SAVE, FLUSHALL, a stop.
+    Waited,
+}
+
+/// What is known of a dump when its checkpoint begins.
+pub struct Begun {
+    pub facts: Facts,
+    pub ground: Ground,
+    /// Changes that it holds.
+    pub dirty_before: u64,
+    pub waiting: Vec<Slot>,
+}
 
 /// One that is being made.
 pub struct Dumping {
@@ -16,6 +37,8 @@ pub struct Dumping {
     /// Monotonic.
     began: Millis,
     dirty_before: u64,
+    ground: Ground,
+    given_up: Arc<AtomicBool>,
 }
 
 /// The last one.
@@ -42,9 +65,28 @@ const RETRY_S: i64 = 5;
 
 impl Disk {
     /// `dump.rdb` shall be made, of a checkpoint that begins later than now.
-    pub fn want_dump(&mut self, waiting: Option<Slot>) {
-        self.wants_dump = true;
+    pub fn want_dump(&mut self, ground: Ground, waiting: Option<Slot>) {
+        self.wants_dump = Some(ground.min(self.wants_dump.unwrap_or(ground)));
         self.want_checkpoint(waiting);
+    }
+
+    /// Nobody wants the dump that is being written any more (FLUSHALL).
+    pub fn give_up_dump(&mut self) {
+        if let Some(dumping) = &self.dumping {
+            dumping.given_up.store(true, Relaxed);
+        }
+    }
+
+    /// Nor copies for replicas: the node stops.
+    pub fn give_up_files(&mut self) {
+        self.give_up_dump();
+        std::mem::take(&mut self.copies_given_up).store(true, Relaxed);
+    }
+
+    /// How a full copy is written.
+    pub fn form_of_copies(&self) -> Form {
+        let (delay, given_up) = (self.save_delay.clone(), self.copies_given_up.clone());
+        Form { compress: false, checksum: true, delay, given_up }
     }
 
     /// Whether a save point is due.
@@ -59,28 +101,24 @@ impl Disk {
 
     /// Whether one is asked for or under way.
     pub fn saves(&self) -> bool {
-        self.wants_dump || self.dumping.is_some() || self.running.as_ref().is_some_and(|running| running.dump.is_some())
+        self.wants_dump.is_some()
+            || self.dumping.is_some()
+            || self.running.as_ref().is_some_and(|running| running.dump.is_some())
     }
 
     /// The checkpoint that it is made of has ended.
-    pub(super) fn begin_dump(
-        &mut self,
-        server: &mut Server,
-        manifest: Manifest,
-        facts: Facts,
-        dirty_before: u64,
-        waiting: Vec<Slot>,
-        ok: bool,
-    ) {
+    pub(super) fn begin_dump(&mut self, server: &mut Server, manifest: Manifest, begun: Begun, ok: bool) {
+        let Begun { facts, ground, dirty_before, waiting } = begun;
         let (told, hears) = sync_channel(1);
         let settings = &server.config.settings;
         let dump = Dump {
             dir: settings.dir.clone().into(),
             name: settings.dbfilename.clone(),
             facts,
-            form: Form::of(settings),
+            form: Form::of(settings, self.save_delay.clone()),
         };
-        self.dumping = Some(Dumping { hears, waiting, began: clock::mono(), dirty_before });
+        let given_up = dump.form.given_up.clone();
+        self.dumping = Some(Dumping { hears, waiting, began: clock::mono(), dirty_before, ground, given_up });
         if !ok {
             let _ = told.send(Err("the checkpoint failed".into()));
             return self.collect_dump(server);
@@ -116,7 +154,11 @@ impl Disk {
         let Some(dumping) = self.dumping.take() else { return };
         let past = &mut self.past.dump;
         past.tried = clock::wall();
-        past.ok = written.is_ok();
+        let given_up = dumping.given_up.load(Relaxed);
+        past.ok = match &written {
+            Ok(_) => true,
+            Err(_) => past.ok && (given_up || dumping.ground == Ground::Waited),
+        };
         past.took_ms = clock::mono().since(dumping.began).0;
         match &written {
             Ok(bytes) => {
@@ -125,6 +167,8 @@ impl Disk {
                 server.dirty = server.dirty.saturating_sub(dumping.dirty_before);
                 tracing::info!("DB saved on disk: {bytes} bytes, {} ms", past.took_ms);
             }
+            Err(_) if given_up => tracing::info!("The dump under way is given up."),
+            Err(error) if dumping.ground == Ground::Waited => tracing::warn!("Error saving the DB: {error}"),
             Err(error) => tracing::warn!("Background saving error: {error}"),
         }
         for slot in dumping.waiting {

@@ -4,7 +4,7 @@ use super::out::{Out, start};
 use super::{Links, step_source};
 use crate::replication::source::{CopyId, Event, LinkId};
 use crate::runtime::clock;
-use crate::runtime::rdb_file::{self, Facts, Form, KeyDelay};
+use crate::runtime::rdb_file::{self, Facts, Form};
 use crate::runtime::world::World;
 use crate::store::Image;
 use std::fs::File;
@@ -39,16 +39,16 @@ pub fn begin_ordered(world: &Rc<World>) {
 }
 
 fn begin(world: &Rc<World>, copy: CopyId) {
-    let (dir, facts, delay) = {
+    let (dir, facts) = {
         let server = world.server.borrow();
         let stream = &server.stream;
         let dir = std::path::PathBuf::from(&server.config.settings.dir);
         let functions = server.library_texts().map(<[u8]>::to_vec).collect();
         let (id, at, db) = (stream.history().id(), stream.end(), stream.db());
         let (noted, frequencies) = (server.config.settings.maxmemory_policy.notes(), server.frequencies());
-        let delay = KeyDelay::of(server.config.settings.rdb_key_save_delay);
-        (dir, Facts { id, at, db, wall: server.wall, used: 0, functions, noted, frequencies }, delay)
+        (dir, Facts { id, at, db, wall: server.wall, used: 0, functions, noted, frequencies })
     };
+    let form = world.disk.borrow().form_of_copies();
     let (told, hears) = tokio::sync::oneshot::channel();
     {
         let mut server = world.server.borrow_mut();
@@ -57,7 +57,7 @@ fn begin(world: &Rc<World>, copy: CopyId) {
             Box::new(move |manifest, image| {
                 let result = manifest.and_then(|manifest| {
                     let image = image.map_err(|error| error.to_string())?;
-                    write(&dir, &facts, delay, &manifest, &image).map_err(|error| format!("{}: {error}", dir.display()))
+                    write(&dir, &facts, &form, &manifest, &image).map_err(|error| format!("{}: {error}", dir.display()))
                 });
                 let _ = told.send(result);
             }),
@@ -138,7 +138,7 @@ pub fn sent(links: &mut Links, link: LinkId) {
 fn write(
     dir: &std::path::Path,
     facts: &Facts,
-    delay: KeyDelay,
+    form: &Form,
     manifest: &crate::keyspace::Manifest,
     image: &Image<'_>,
 ) -> Result<(File, u64), String> {
@@ -147,7 +147,6 @@ fn write(
     let mut options = File::options();
     let mut file = options.read(true).write(true).create_new(true).open(&path).map_err(text)?;
     std::fs::remove_file(&path).map_err(text)?;
-    let form = Form { compress: false, checksum: true, delay };
     let length = rdb_file::fill(&mut file, &path, facts, form, manifest, image)?;
     Ok((file, length))
 }

@@ -3,7 +3,7 @@
 use super::Row::{self, Field, Maybe};
 use super::{bit, zero};
 use crate::base::Millis;
-use crate::command::Server;
+use crate::command::{Rewrite, Server};
 
 pub const ROWS: &[Row] = &[
     Field("loading", |server| bit(server.loading.is_some())),
@@ -25,10 +25,13 @@ pub const ROWS: &[Row] = &[
     Field("rdb_last_load_keys_expired", |server| server.persistence.keys_expired.to_string()),
     Field("rdb_last_load_keys_loaded", |server| server.persistence.keys_loaded.to_string()),
     Field("aof_enabled", |server| bit(server.config.settings.appendonly)),
-    Field("aof_rewrite_in_progress", |server| bit(server.config.settings.appendonly && is_saving(server))),
-    Field("aof_rewrite_scheduled", zero),
+    Field("aof_rewrite_in_progress", |server| bit(server.persistence.rewrite == Rewrite::Runs)),
+    Field("aof_rewrite_scheduled", |server| bit(server.persistence.rewrite == Rewrite::Waits)),
     Field("aof_last_rewrite_time_sec", |server| seconds(server.persistence.last_checkpoint_ms)),
-    Field("aof_current_rewrite_time_sec", |server| since_s(server, server.persistence.checkpoint_since)),
+    Field("aof_current_rewrite_time_sec", |server| {
+        let runs = server.persistence.rewrite == Rewrite::Runs;
+        since_s(server, server.persistence.checkpoint_since.filter(|_| runs))
+    }),
     Field("aof_last_bgrewrite_status", |server| status(server.persistence.last_checkpoint_ok)),
     Field("aof_rewrites", |server| server.persistence.checkpoints.to_string()),
     Field("aof_rewrites_consecutive_failures", |server| bit(!server.persistence.last_checkpoint_ok)),
