@@ -197,7 +197,7 @@ fn finish(world: &Rc<World>, request: &Request) {
 
 /// Hears a second SIGINT while the loop is held, for as long as it lives.
 struct Insisting {
-    _ends: mpsc::Sender<()>,
+    _ends: mpsc::SyncSender<()>,
 }
 
 /// A second SIGINT is noticed as soon.
@@ -205,7 +205,7 @@ const HEARD_WITHIN: Duration = Duration::from_millis(10);
 
 impl Insisting {
     fn hear(world: &World, dir: &Path) -> Insisting {
-        let (ends, ended) = mpsc::channel::<()>();
+        let (ends, ended) = mpsc::sync_channel::<()>(0);
         let files: Vec<PathBuf> = world.files.borrow().iter().cloned().chain([Dump::unfinished(dir)]).collect();
         let before = process::interrupts();
         std::thread::spawn(move || {
