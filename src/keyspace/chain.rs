@@ -26,16 +26,27 @@ const MIDDLE: u128 = 1 << 127;
 pub(super) struct Leaf {
     /// The elements lie behind `start`; what is before it was popped, or is room.
     bytes: Vec<u8>,
-    start: usize,
-    len: usize,
+    start: u32,
+    len: u32,
     page: u64,
-    label: u128,
+    label: Label,
     mark: Mark,
 }
 
-/// What an element takes, its lengths included; never less than [`push_element`] writes.
+/// A label in memory: a leaf has 64 bytes, and would have 80 with the alignment of the number.
+#[derive(Clone, Copy)]
+#[repr(Rust, packed(8))]
+struct Label(u128);
+
+/// What a length takes.
+fn varint_bytes(len: usize) -> usize {
+    (usize::BITS - len.leading_zeros()).div_ceil(7).max(1) as usize
+}
+
+/// What an element takes, its lengths included.
 fn framed_bytes(element: &[u8]) -> usize {
-    element.len() + 12
+    let forward = varint_bytes(element.len()) + element.len();
+    forward + varint_bytes(forward)
 }
 
 /// Appends an element.
@@ -43,8 +54,8 @@ fn push_element(out: &mut Vec<u8>, element: &[u8]) {
     let before = out.len();
     page::push_varint(out, element.len() as u64);
     out.extend_from_slice(element);
-    let total = (out.len() - before) as u64;
-    let groups = (64 - total.leading_zeros() as usize).div_ceil(7).max(1);
+    let total = out.len() - before;
+    let groups = varint_bytes(total);
     for group in (0..groups).rev() {
         let more = if group + 1 < groups { 0x80 } else { 0 };
         out.push((total >> (7 * group)) as u8 & 0x7f | more);
@@ -64,8 +75,7 @@ fn element_at(bytes: &[u8], at: usize) -> (&[u8], usize) {
             break;
         }
     }
-    let total = (start - at + len) as u64;
-    let back = (64 - total.leading_zeros() as usize).div_ceil(7).max(1);
+    let back = varint_bytes(start - at + len);
     (&bytes[start..start + len], start + len + back)
 }
 
@@ -85,35 +95,44 @@ fn element_before(bytes: &[u8], end: usize) -> usize {
 
 impl Leaf {
     fn new(page: u64, label: u128) -> Leaf {
-        Leaf { bytes: Vec::new(), start: 0, len: 0, page, label, mark: Mark::Clean }
+        Leaf { bytes: Vec::new(), start: 0, len: 0, page, label: Label(label), mark: Mark::Clean }
+    }
+
+    fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    fn len(&self) -> usize {
+        self.len as usize
     }
 
     fn used(&self) -> usize {
-        self.bytes.len() - self.start
+        self.bytes.len() - self.start()
     }
 
     /// The place of an element; that of the end for `len`.
     fn place(&self, index: usize) -> usize {
-        if index <= self.len / 2 {
-            (0..index).fold(self.start, |at, _| element_at(&self.bytes, at).1)
+        if index <= self.len() / 2 {
+            (0..index).fold(self.start(), |at, _| element_at(&self.bytes, at).1)
         } else {
-            (index..self.len).fold(self.bytes.len(), |end, _| element_before(&self.bytes, end))
+            (index..self.len()).fold(self.bytes.len(), |end, _| element_before(&self.bytes, end))
         }
     }
 
     fn insert(&mut self, index: usize, element: &[u8]) {
-        if index == self.len {
+        if index == self.len() {
             self.reserve(framed_bytes(element));
             push_element(&mut self.bytes, element);
         } else {
             let mut new = Vec::with_capacity(framed_bytes(element));
             push_element(&mut new, element);
             if index == 0 {
-                if self.start < new.len() {
+                if self.start() < new.len() {
                     self.make_room(new.len());
                 }
-                self.start -= new.len();
-                self.bytes[self.start..self.start + new.len()].copy_from_slice(&new);
+                self.start -= new.len() as u32;
+                let start = self.start();
+                self.bytes[start..start + new.len()].copy_from_slice(&new);
             } else {
                 self.reserve(new.len());
                 let at = self.place(index);
@@ -128,14 +147,14 @@ impl Leaf {
     /// where what was popped is given back by and by.
     fn reserve(&mut self, more: usize) {
         const POPPED: usize = LEAF_BYTES / 4;
-        if self.bytes.len() + more > LEAF_BYTES && self.start >= POPPED {
-            self.bytes.drain(..self.start);
+        if self.bytes.len() + more > LEAF_BYTES && self.start() >= POPPED {
+            self.bytes.drain(..self.start());
             self.start = 0;
         }
         let wanted = self.bytes.len() + more;
         if wanted > self.bytes.capacity() {
             let target = match wanted > LEAF_BYTES {
-                true if self.start > 0 => wanted + POPPED,
+                true if self.start() > 0 => wanted + POPPED,
                 true => wanted,
                 false => wanted.max((2 * self.bytes.capacity()).min(LEAF_BYTES)),
             };
@@ -150,23 +169,23 @@ impl Leaf {
         let room = (bytes + used / 2).min(LEAF_BYTES.saturating_sub(used)).max(bytes);
         let mut moved = Vec::with_capacity(room + used);
         moved.resize(room, 0);
-        moved.extend_from_slice(&self.bytes[self.start..]);
-        (self.bytes, self.start) = (moved, room);
+        moved.extend_from_slice(&self.bytes[self.start()..]);
+        (self.bytes, self.start) = (moved, room as u32);
     }
 
     /// Takes elements out.
     fn remove(&mut self, from: usize, count: usize) {
         let (start, end) = (self.place(from), self.place(from + count));
         if from == 0 {
-            self.start = end;
-            if self.start > LEAF_BYTES.max(self.used()) {
-                self.bytes.drain(..self.start);
+            self.start = end as u32;
+            if self.start() > LEAF_BYTES.max(self.used()) {
+                self.bytes.drain(..self.start());
                 self.start = 0;
             }
         } else {
             self.bytes.drain(start..end);
         }
-        self.len -= count;
+        self.len -= count as u32;
     }
 
     fn replace(&mut self, index: usize, element: &[u8]) {
@@ -182,9 +201,9 @@ impl Leaf {
         out.push(LEAF_VERSION);
         page::push_varint(&mut out, u64::from(space));
         page::push_varint(&mut out, self.page);
-        out.extend_from_slice(&self.label.to_le_bytes());
-        page::push_varint(&mut out, self.len as u64);
-        out.extend_from_slice(&self.bytes[self.start..]);
+        out.extend_from_slice(&self.label.0.to_le_bytes());
+        page::push_varint(&mut out, self.len() as u64);
+        out.extend_from_slice(&self.bytes[self.start()..]);
         out
     }
 
@@ -203,18 +222,18 @@ impl Leaf {
             at += expected.len();
             len += 1;
         }
-        if len == 0 || len as u64 != page.elements {
+        if len == 0 || u64::from(len) != page.elements {
             return Err(broken);
         }
-        Ok(Leaf { bytes: bytes.to_vec(), start: 0, len, page: page.page, label: page.label, mark: Mark::Clean })
+        Ok(Leaf { bytes: bytes.to_vec(), start: 0, len, page: page.page, label: Label(page.label), mark: Mark::Clean })
     }
 
     pub(super) fn label(&self) -> u128 {
-        self.label
+        self.label.0
     }
 
     fn elements(&self) -> impl Iterator<Item = &[u8]> {
-        let mut at = self.start;
+        let mut at = self.start();
         std::iter::from_fn(move || {
             if at == self.bytes.len() {
                 return None;
@@ -228,7 +247,7 @@ impl Leaf {
     fn elements_back(&self) -> impl Iterator<Item = &[u8]> {
         let mut end = self.bytes.len();
         std::iter::from_fn(move || {
-            if end == self.start {
+            if end == self.start() {
                 return None;
             }
             end = element_before(&self.bytes, end);
@@ -308,14 +327,14 @@ impl Chain {
 
     /// Puts the leaves in that its pages held.
     pub(super) fn load(&mut self, mut leaves: Vec<Leaf>) -> bool {
-        leaves.sort_unstable_by_key(|leaf| leaf.label);
-        let distinct = leaves.windows(2).all(|two| two[0].label < two[1].label);
-        self.len = leaves.iter().map(|leaf| leaf.len as u64).sum();
+        leaves.sort_unstable_by_key(Leaf::label);
+        let distinct = leaves.windows(2).all(|two| two[0].label() < two[1].label());
+        self.len = leaves.iter().map(|leaf| leaf.len() as u64).sum();
         self.books.loaded();
         let mut leaves = leaves.into_iter().peekable();
         while leaves.peek().is_some() {
             let leaves: Vec<Leaf> = leaves.by_ref().take(GROUP_LEAVES_MAX * 3 / 4).collect();
-            self.groups.push(Group { len: leaves.iter().map(|leaf| leaf.len as u64).sum(), leaves });
+            self.groups.push(Group { len: leaves.iter().map(|leaf| leaf.len() as u64).sum(), leaves });
         }
         distinct && self.len > 0
     }
@@ -331,7 +350,7 @@ impl Chain {
 
     /// Elements and bytes of each leaf.
     pub(super) fn leaves(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.groups.iter().flat_map(|group| &group.leaves).map(|leaf| (leaf.len, leaf.used()))
+        self.groups.iter().flat_map(|group| &group.leaves).map(|leaf| (leaf.len(), leaf.used()))
     }
 
     /// Bytes of all elements, about, as soon as they are more than `enough`.
@@ -371,12 +390,12 @@ impl Chain {
             leaf = held.leaves.len();
             while before > left {
                 leaf -= 1;
-                before -= held.leaves[leaf].len;
+                before -= held.leaves[leaf].len();
             }
             left -= before;
         } else {
-            while left >= held.leaves[leaf].len {
-                left -= held.leaves[leaf].len;
+            while left >= held.leaves[leaf].len() {
+                left -= held.leaves[leaf].len();
                 leaf += 1;
             }
         }
@@ -419,7 +438,7 @@ impl Chain {
             core.put_aside(Change::Page { space, page: leaf.page, bytes: leaf.write(space) });
         }
         leaf.mark = core.mark;
-        self.books.changed(core.round, leaf.label);
+        self.books.changed(core.round, leaf.label());
     }
 
     pub(super) fn insert(&mut self, core: &mut Core, index: u64, element: &[u8]) {
@@ -430,7 +449,7 @@ impl Chain {
             index if index == self.len => {
                 let group = self.groups.len() - 1;
                 let at = At { group, leaf: self.groups[group].leaves.len() - 1 };
-                (at, self.leaf(at).len)
+                (at, self.leaf(at).len())
             }
             index => self.locate(index),
         };
@@ -442,7 +461,7 @@ impl Chain {
         if has_room(self.leaf(at)) {
             return self.put(core, at, place, element);
         }
-        let len = self.leaf(at).len;
+        let len = self.leaf(at).len();
         let behind = match place {
             0 => at,
             _ if place == len => At { leaf: at.leaf + 1, ..at },
@@ -452,7 +471,7 @@ impl Chain {
         if let Some(before) = self.before(behind)
             && has_room(self.leaf(before))
         {
-            return self.put(core, before, self.leaf(before).len, element);
+            return self.put(core, before, self.leaf(before).len(), element);
         }
         if place != len && has_room(self.leaf(behind)) {
             return self.put(core, behind, 0, element);
@@ -503,7 +522,7 @@ impl Chain {
             At { group: at.group + 1, leaf: 0 }
         } else {
             let moved = group.leaves.split_off(GROUP_LEAVES_MAX / 2);
-            let len = moved.iter().map(|leaf| leaf.len as u64).sum();
+            let len = moved.iter().map(|leaf| leaf.len() as u64).sum();
             group.len -= len;
             self.groups.insert(at.group + 1, Group { len, leaves: moved });
             let at = match at.leaf > GROUP_LEAVES_MAX / 2 {
@@ -548,7 +567,7 @@ impl Chain {
         // All of them were handed over or set aside.
         self.books.rename_all(core.round);
         for leaf in self.groups.iter_mut().flat_map(|group| &mut group.leaves) {
-            leaf.label = label;
+            leaf.label = Label(label);
             self.books.changed(core.round, label);
             label += STRIDE;
         }
@@ -560,12 +579,12 @@ impl Chain {
         let leaf = &mut self.groups[at.group].leaves[at.leaf];
         let byte = leaf.place(place);
         let bytes = leaf.bytes.split_off(byte);
-        let moved = leaf.len - place;
-        leaf.len = place;
+        let moved = leaf.len() - place;
+        leaf.len = place as u32;
         self.groups[at.group].len -= moved as u64;
         let behind = self.add_leaf(core, At { leaf: at.leaf + 1, ..at });
         let group = &mut self.groups[behind.group];
-        (group.leaves[behind.leaf].bytes, group.leaves[behind.leaf].len) = (bytes, moved);
+        (group.leaves[behind.leaf].bytes, group.leaves[behind.leaf].len) = (bytes, moved as u32);
         group.len += moved as u64;
         behind
     }
@@ -588,10 +607,10 @@ impl Chain {
         let mut left = count;
         while left > 0 {
             let (at, place) = self.locate(index);
-            let here = (self.leaf(at).len - place).min(usize::try_from(left).unwrap_or(usize::MAX));
+            let here = (self.leaf(at).len() - place).min(usize::try_from(left).unwrap_or(usize::MAX));
             self.touch(core, at);
             let group = &mut self.groups[at.group];
-            if here == group.leaves[at.leaf].len {
+            if here == group.leaves[at.leaf].len() {
                 let gone = group.leaves.remove(at.leaf);
                 core.drops.push(Dropped::Page { space: self.books.space(), page: gone.page });
             } else {
@@ -624,7 +643,7 @@ impl Chain {
         self.touch(core, At { leaf: at.leaf + 1, ..at });
         let leaves = &mut self.groups[at.group].leaves;
         let gone = leaves.remove(at.leaf + 1);
-        leaves[at.leaf].bytes.extend_from_slice(&gone.bytes[gone.start..]);
+        leaves[at.leaf].bytes.extend_from_slice(&gone.bytes[gone.start()..]);
         leaves[at.leaf].len += gone.len;
         core.drops.push(Dropped::Page { space: self.books.space(), page: gone.page });
     }
@@ -638,7 +657,7 @@ impl Chain {
     }
 
     fn find_label(&self, label: u128) -> Option<At> {
-        let group = self.groups.partition_point(|group| group.leaves[0].label <= label).checked_sub(1)?;
+        let group = self.groups.partition_point(|group| group.leaves[0].label() <= label).checked_sub(1)?;
         let leaf = self.groups[group].leaves.binary_search_by_key(&label, Leaf::label).ok()?;
         Some(At { group, leaf })
     }
