@@ -7,7 +7,7 @@ use super::spec::{
     ALLOW_BUSY, BLOCKING, DENYOOM, Flags, Group, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, NONE, NOSCRIPT, READONLY,
     STALE, Spec, WRITE,
 };
-use super::{Context, Cx, Loading, Refusal, Server, eviction};
+use super::{Context, Cx, Loading, LoadingFrom, Refusal, Server, eviction};
 use crate::resp::Proto;
 use crate::script;
 
@@ -71,7 +71,9 @@ pub fn check(cx: &mut Cx<'_>, spec: &'static Spec, args: &Args<'_>) -> Result<()
         return Err(Refusal::MasterDown);
     }
     // A master that asks its replicas for a lost tail is told whom to follow at any time, also by a transaction.
-    let heeds = |loading: &Loading| !loading.from_master && matches!(spec.name, "replicaof" | "slaveof" | "exec");
+    let heeds = |loading: &Loading| {
+        loading.from == LoadingFrom::Replicas && matches!(spec.name, "replicaof" | "slaveof" | "exec")
+    };
     let stands_loading = flags.has(LOADING) && !lacking.has(LOADING);
     if server.loading.as_ref().is_some_and(|loading| !heeds(loading)) && !stands_loading {
         return Err(Refusal::Loading);

@@ -94,7 +94,7 @@ pub use output_limit::UNCOUNTED_BYTES;
 pub use pause::{Pause, PauseBy};
 pub use pubsub::{PubSub, Sort};
 pub use refusal::Refusal;
-pub use server::{LinkEffects, Loading, Parts, Server};
+pub use server::{LinkEffects, Loading, LoadingFrom, Parts, Server};
 pub use spec::Spec;
 pub use stats::{CommandStat, Sampler, SpecKey, Stats};
 pub use switches::Switches;

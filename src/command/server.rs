@@ -128,9 +128,25 @@ pub struct Loading {
     pub since: Millis,
     pub bytes_total: u64,
     pub bytes_done: u64,
-    /// The keyspace belongs to a copy from a master (`async_loading` is not done here); else a master asks its replicas
-    /// for what its disk has lost.
-    pub from_master: bool,
+    pub from: LoadingFrom,
+}
+
+/// Where what is loaded comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadingFrom {
+    /// The node's own store, at its start: there is nothing yet that could be looked at.
+    Store,
+    /// A copy from a master (`async_loading` is not done here).
+    Master,
+    /// A master's replicas, which are asked for what its disk has lost.
+    Replicas,
+}
+
+impl Loading {
+    /// Nothing has come so far.
+    pub fn begun(since: Millis, from: LoadingFrom) -> Loading {
+        Loading { since, bytes_total: 0, bytes_done: 0, from }
+    }
 }
 
 /// What a new [`Server`] is made of.

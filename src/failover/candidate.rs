@@ -1,7 +1,7 @@
 //! Who may be promoted, and who first.
 //!
 //! The filter is Redis Sentinel's (reachable, priority not 0, INFO fresh, link to the master not down for too long) and
-//! one rule more: the node must hold this master's data. A node does when its replication id, or the one before it, is
+//! two rules more: it does not read its data just now, and it must hold this master's data. A node does when its replication id, or the one before it, is
 //! in the lineage that the group keeps, or when it was seen linked to the agreed master and still follows it. Redis
 //! compares offsets across histories and has promoted strangers.
 //!
@@ -88,7 +88,7 @@ fn judge(master: &Master, seen: &MasterSeen, addr: &Addr, now: Millis) -> Option
     // The agreed master that calls itself a replica is down for that alone, and still there to be told otherwise.
     let there = if *addr == master.addr { node.connected } else { node.is_reachable() };
     let fresh = there && now.since(node.last_valid) <= PONG_AGE_MAX_MS && now.since(*at) <= INFO_AGE_MAX_MS;
-    if !fresh || facts.priority == 0 || node.foreign.is_some() {
+    if !fresh || facts.priority == 0 || facts.loading || node.foreign.is_some() {
         return None;
     }
     let replica = master.replicas.get(addr);

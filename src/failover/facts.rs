@@ -25,6 +25,8 @@ pub struct Facts {
     pub replicas: Vec<Addr>,
     /// What a native node adds.
     pub native: Option<Native>,
+    /// `loading`: it reads its data. What it says of history and offset until then is not theirs, and is left out.
+    pub loading: bool,
 }
 
 /// The role that a node reports.
@@ -69,6 +71,7 @@ impl Facts {
             let (key, value) = (&line[..colon], &line[colon + 1..]);
             match key {
                 b"run_id" => facts.runid = RunId::parse(value),
+                b"loading" => facts.loading = value == b"1",
                 b"role" => role = Some(value == b"master"),
                 b"master_host" => host = std::str::from_utf8(value).ok().map(str::to_owned),
                 b"master_port" => port = count(value).and_then(|port| u16::try_from(port).ok()),
@@ -90,6 +93,9 @@ impl Facts {
             }
         }
         facts.former = second_id.zip(second_offset);
+        if facts.loading {
+            (facts.replid, facts.former, facts.offset, slave_offset) = (None, None, Offset(0), None);
+        }
         facts.native = obeyed.map(|obeyed| Native { group, obeyed });
         if !role? {
             facts.offset = slave_offset.unwrap_or(facts.offset);
@@ -166,6 +172,20 @@ mod tests {
         assert_eq!(facts.role, Role::Replica { master: Addr::new("h", 7001), link: down });
         assert_eq!(facts.native, Some(Native { group: Some(GroupId(255)), obeyed: Epoch(4) }));
         assert_eq!((facts.offset, facts.priority, facts.announced), (Offset(9), 0, false));
+    }
+
+    #[test]
+    fn one_that_reads_its_data_tells_of_no_history() {
+        let id = "b".repeat(40);
+        let text = format!(
+            "run_id:{id}\r\nloading:1\r\nrole:slave\r\nmaster_host:h\r\nmaster_port:7001\r\nslave_repl_offset:9\r\n\
+             master_replid:{id}\r\nmaster_replid2:{id}\r\nmaster_repl_offset:9\r\nsecond_repl_offset:5\r\n"
+        );
+        let facts = Facts::parse(text.as_bytes()).unwrap();
+        assert!(facts.loading && facts.runid.is_some() && facts.follows().is_some());
+        assert_eq!((facts.replid, facts.former, facts.offset), (None, None, Offset(0)));
+        let whole = Facts::parse(text.replace("loading:1", "loading:0").as_bytes()).unwrap();
+        assert_eq!((whole.loading, whole.offset, whole.replid), (false, Offset(9), ReplId::parse(id.as_bytes())));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! The rules are those of Redis Sentinel: a ping that no valid reply (PONG, LOADING, MASTERDOWN) has answered for
 //! longer than down-after; a broken link, counted from its end; a master that has called itself a replica
 //! for longer than down-after and two INFO periods; a rebooted master that stays unready for longer than
-//! reboot-down-after. What differs: the moment is exact (`next_deadline`) and not polled, and a pause of the sentinel's
+//! reboot-down-after. What differs: where no reboot-down-after is set, a master that has said LOADING for longer than
+//! down-after is down (Redis waits for it without end); the moment is exact (`next_deadline`) and not polled, and a pause of the sentinel's
 //! own process is not held against the instance: the count starts anew, where Redis would go into TILT for 30 s.
 
 use crate::base::{Millis, RunId};
@@ -129,6 +130,8 @@ pub struct Observation {
     role_wrong: Option<Millis>,
     role_reported: (bool, Millis),
     rebooted: Option<Millis>,
+    /// Since when it has said LOADING, and nothing better.
+    loading: Option<Millis>,
 }
 
 impl Observation {
@@ -148,6 +151,7 @@ impl Observation {
             role_wrong: None,
             role_reported: (kind == Kind::Master, now),
             rebooted: None,
+            loading: None,
         }
     }
 
@@ -176,6 +180,7 @@ impl Observation {
                 if reply == PingReply::Pong {
                     self.rebooted = None;
                 }
+                self.loading = (reply == PingReply::Loading).then(|| self.loading.unwrap_or(now));
             }
             Event::Info { is_master, runid } => {
                 if self.informed(now, is_master, runid) {
@@ -242,6 +247,7 @@ impl Observation {
         self.heard = now;
         self.role_wrong = self.role_wrong.map(|_| now);
         self.rebooted = self.rebooted.map(|_| now);
+        self.loading = self.loading.map(|_| now);
     }
 
     /// The bound on a tick's lateness: a short down-after leaves less room for a pause.
@@ -259,7 +265,9 @@ impl Observation {
         let slack = Millis(self.timing.info_period.0.saturating_mul(2));
         let role = self.role_wrong.map(|since| since + self.timing.down_after + slack);
         let reboot = self.rebooted.map(|since| since + self.timing.reboot_down_after);
-        [silent, role, reboot].into_iter().flatten().min().map(|at| at + Millis(1))
+        let counts = self.kind == Kind::Master && self.timing.reboot_down_after.0 == 0;
+        let loading = self.loading.filter(|_| counts).map(|since| since + self.timing.down_after);
+        [silent, role, reboot, loading].into_iter().flatten().min().map(|at| at + Millis(1))
     }
 
     /// When to send the next [`Event::Tick`] (with this moment as `due`) if nothing happens before; `None`: never.
@@ -457,6 +465,29 @@ mod tests {
         assert_eq!(seen.next_deadline(), Some(at(351)));
         seen.step(at(70), Event::Replied(PingReply::Pong));
         assert_eq!(seen.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_master_that_loads_has_down_after_for_it() {
+        let mut seen = healthy(Kind::Master);
+        for second in 1..=6 {
+            seen.step(at(1000 * second - 10), Event::PingSent);
+            assert_eq!(seen.step(at(1000 * second), Event::Replied(PingReply::Loading)), Change::None);
+            assert_eq!(seen.next_deadline(), Some(at(6001)), "its first LOADING counts");
+        }
+        assert_eq!(tick(&mut seen, 6001), Change::Down);
+        seen.step(at(6990), Event::PingSent);
+        assert_eq!(seen.step(at(7000), Event::Replied(PingReply::Loading)), Change::None, "it still loads");
+        seen.step(at(7990), Event::PingSent);
+        assert_eq!(seen.step(at(8000), Event::Replied(PingReply::Pong)), Change::Up);
+
+        let mut patient = healthy(Kind::Master);
+        patient.set_timing(Timing { reboot_down_after: Millis(60_000), ..TIMING });
+        let mut replica = healthy(Kind::Replica);
+        for seen in [&mut patient, &mut replica] {
+            seen.step(at(1000), Event::Replied(PingReply::Loading));
+            assert_eq!(seen.next_deadline(), None, "a limit of its own, or none");
+        }
     }
 
     // A sentinel stopped for 20 s woke with all its pings overdue and called every master down.

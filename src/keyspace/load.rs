@@ -83,13 +83,13 @@ impl Loader {
         self
     }
 
-    /// Adds a page. `blob` gives the bytes of a blob of the page's space.
-    pub fn page(&mut self, bytes: &[u8], mut blob: impl FnMut(u32, u64) -> Option<Vec<u8>>) -> Result<(), PageError> {
+    /// Adds a page; the number of keys in it. `blob` gives the bytes of a blob of the page's space.
+    pub fn page(&mut self, bytes: &[u8], mut blob: impl FnMut(u32, u64) -> Option<Vec<u8>>) -> Result<u64, PageError> {
         if LeafPage::is_one(bytes) {
-            return self.leaf(&LeafPage::new(bytes)?);
+            return self.leaf(&LeafPage::new(bytes)?).map(|()| 0);
         }
         if StreamPage::is_one(bytes) {
-            return self.stream_part(StreamPage::new(bytes)?);
+            return self.stream_part(StreamPage::new(bytes)?).map(|()| 0);
         }
         let mut page = PageReader::new(bytes)?;
         let index = self.index_of(page.space)?;
@@ -139,13 +139,12 @@ impl Loader {
             }
             table.insert(hash, entry, hasher);
         }
+        let keys = if index < self.databases { table.entries.len() as u64 } else { 0 };
         match fits {
-            true => self.adopt(index, table),
-            false => {
-                self.give_up(index, table);
-                Ok(())
-            }
+            true => self.adopt(index, table)?,
+            false => self.give_up(index, table),
         }
+        Ok(keys)
     }
 
     /// Adds the page of a leaf.

@@ -440,7 +440,7 @@ pub(super) fn rules(config: &Config) -> Rules {
 }
 
 /// How often a node is asked for INFO: every second while something is wrong with its master or its link, and often while
-/// it goes over to a new master, since the next ones wait until it has (`parallel-syncs`).
+/// it goes over to a new master, since the next ones wait until it has (`parallel-syncs`), or reads its data.
 pub(super) fn info_period(periods: &Periods, watched: &Watched, node: &Instance) -> Millis {
     let master_down = watched.master().is_none_or(|master| master.observation.is_down());
     let link_down = node.facts.as_ref().is_none_or(|facts| {
@@ -449,8 +449,9 @@ pub(super) fn info_period(periods: &Periods, watched: &Watched, node: &Instance)
     });
     let goes_over = matches!(node.reconf, Some((epoch, Reconf::Sent | Reconf::InProgress)) if epoch == watched.epoch);
     let urgent = master_down || link_down || watched.odown.is_some() || watched.failing_over.is_some();
+    let loads = node.facts.as_ref().is_some_and(|facts| facts.loading);
     match () {
-        () if goes_over && link_down => LOOK_MS.min(periods.info),
+        () if loads || goes_over && link_down => LOOK_MS.min(periods.info),
         () if urgent => INFO_URGENT_MS.min(periods.info),
         () => periods.info,
     }

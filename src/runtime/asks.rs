@@ -24,7 +24,7 @@ fn one(world: &Rc<World>, ask: Ask) {
         Ask::Shutdown { save, now, force } => stop::begin(world, stop::Request { save, now, force }),
         Ask::ShutdownAborted => stop::abort(world),
         ask @ (Ask::Checkpoint | Ask::Dump { .. } | Ask::Flushed { .. }) => {
-            let mut disk = world.disk.borrow_mut();
+            let mut disk = world.disk_mut();
             match ask {
                 Ask::Dump { waiting: None } => disk.want_dump(Ground::Background, None),
                 Ask::Dump { waiting } => disk.want_dump(Ground::Waited, waiting),
@@ -98,15 +98,21 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
                 world.clock_bell.notify_one();
             }
             "appendonly" => {
-                world.disk.borrow_mut().switch_log(&mut server, settings.appendonly);
+                world.disk_mut().switch_log(&mut server, settings.appendonly);
                 server.retry_waits();
             }
-            "rdb-key-save-delay" => world.disk.borrow().save_delay.set(settings.rdb_key_save_delay),
+            "rdb-key-save-delay" => {
+                if let Some(disk) = world.opened() {
+                    disk.save_delay.set(settings.rdb_key_save_delay);
+                }
+            }
             _ => {}
         }
     }
     links::configure(&mut server);
-    world.disk.borrow().show(&mut server);
+    if let Some(disk) = world.opened() {
+        disk.show(&mut server);
+    }
 }
 
 /// The directives that say where is listened.

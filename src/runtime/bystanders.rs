@@ -89,7 +89,7 @@ fn hear_all(world: &World, server: &mut Server, running: Slot) {
 
 /// Whether all that was executed before the script is in the log, and on the disk where that is asked for.
 fn in_log(world: &World, server: &mut Server) -> bool {
-    let Ok(mut disk) = world.disk.try_borrow_mut() else { return false };
+    let Some(mut disk) = world.try_disk() else { return false };
     if disk.append_pending(server) != Appended::All {
         return false;
     }
@@ -120,7 +120,7 @@ fn tell(connection: &Connection, server: &mut Server) {
 /// before it.
 fn end(world: &World) -> ! {
     tracing::warn!("User requested shutdown while a script runs: its effects are given up.");
-    if let Ok(disk) = world.disk.try_borrow()
+    if let Some(disk) = world.try_disk()
         && let Some(log) = disk.store.log()
     {
         log.sync_request();

@@ -53,7 +53,7 @@ pub async fn beats(world: Rc<World>) {
                 server.shorten_tracked();
             }
             logging::set_role(if server.is_replica() { b'S' } else { b'M' });
-            world.disk.borrow().show(&mut server);
+            world.disk().show(&mut server);
             if !rests && now.since(last_sample) >= SAMPLE {
                 sample(&mut server, now.since(last_sample));
                 last_sample = now;
@@ -129,12 +129,12 @@ fn sample(server: &mut Server, elapsed: Millis) {
 
 fn every_second(world: &Rc<World>, server: &mut Server) {
     if server.config.settings.appendfsync == crate::config::AppendFsync::Everysec
-        && let Some(log) = world.disk.borrow().store.log()
+        && let Some(log) = world.disk().store.log()
         && log.synced() < log.end()
     {
         log.sync_request();
     }
-    let mut disk = world.disk.borrow_mut();
+    let mut disk = world.disk_mut();
     disk.tend(server);
     if !disk.saves() && disk.may_retry() && disk.save_is_due(server) {
         tracing::info!("{} changes since the last save. Saving...", server.dirty);
@@ -174,14 +174,14 @@ pub async fn serve_disk(world: Rc<World>) {
             let more = {
                 let mut server = world.server.borrow_mut();
                 world.tick(&mut server);
-                let mut disk = world.disk.borrow_mut();
+                let mut disk = world.disk_mut();
                 let more = disk.advance(&mut server);
                 disk.show(&mut server);
                 disk.release(&mut server);
                 server.retry_waits();
                 more
             };
-            if world.disk.borrow_mut().take_adopted() {
+            if world.disk_mut().take_adopted() {
                 links::adopt_copy(&world);
             }
             links::perform(&world);

@@ -465,12 +465,12 @@ impl Disk {
     /// A checkpoint now, and the keyspace read back from it, as a start would (DEBUG RELOAD). Waits for both.
     pub fn reload(&mut self, server: &mut Server) -> Result<(), String> {
         let (told, hears) = std::sync::mpsc::sync_channel(1);
-        let noted = server.config.settings.maxmemory_policy.notes();
+        let reading = recovery::Reading::of(&server.config.settings);
         self.copies.push(Box::new(move |manifest, image| {
             let read = manifest.and_then(|manifest| {
                 let image = image.map_err(|error| error.to_string())?;
                 allocator::for_loop(|| {
-                    recovery::read_keyspace(&manifest, image.pages(), |space, blob| image.blob(space, blob), noted)
+                    recovery::read_keyspace(&manifest, image.pages(), |space, blob| image.blob(space, blob), reading)
                 })
             });
             let _ = told.send(read);

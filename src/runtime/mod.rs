@@ -15,7 +15,7 @@
 //! 3. The loop waits for no disk: appends go into the page cache, fsync and checkpoints have threads.
 //!
 //! Files in reading order: [`clock`], [`logging`], `world`, `socket`, `tls`, `connection`, `turn`, `asks`, `bystanders`,
-//! `cron`, `disk`, `recovery`, `reload`, `links/`, `listener`, [`allocator`] (which counts), `freeing`, `gauges` (the figures of INFO), `launch` (both
+//! `cron`, `disk`, [`start`], `recovery`, `reload`, `links/`, `listener`, [`allocator`] (which counts), `freeing`, `gauges` (the figures of INFO), `launch` (both
 //! roles' start), `stop`, `process` (title, pid file, signals).
 //!
 //! Tests: the process tests in `tests/`.
@@ -40,6 +40,7 @@ pub mod recovery;
 mod reload;
 pub mod sentinel;
 mod socket;
+pub mod start;
 mod stop;
 pub mod tls;
 pub mod turn;

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Bytes that are gathered before they are written to the file, and read from it at once.
@@ -69,6 +69,12 @@ impl KeyDelay {
     /// The directive has a new value.
     pub fn set(&self, setting: i64) {
         self.setting.store(setting, Relaxed);
+    }
+
+    /// These keys have passed.
+    pub fn pass_all(&mut self, keys: u64) {
+        let given_up = AtomicBool::new(false);
+        (0..keys).for_each(|_| self.pass(&given_up));
     }
 
     /// A key has passed; the pause ends early where the setting changes, or nobody wants the file.
@@ -314,7 +320,7 @@ impl Filler {
     }
 }
 
-/// What the file of this name holds; `None` where there is none.
+/// What the file of this name holds; `None` where there is none. `done` counts the bytes, for whoever waits.
 ///
 /// Where it says that it belongs to a place in a replication stream, that is left aside: anybody may have copied it,
 /// and restored it twice. What is read here begins a history of its own.
@@ -326,6 +332,7 @@ pub fn read(
     settings: &Settings,
     past: Option<Millis>,
     checksum: Checksum,
+    done: &AtomicU64,
 ) -> Result<Option<Filler>, String> {
     let text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut file = match File::open(path) {
@@ -341,6 +348,7 @@ pub fn read(
             break;
         }
         bytes += read as u64;
+        done.store(bytes, Relaxed);
         decoder.push(&chunk[..read]);
         filler.take(&mut decoder).map_err(|error| text(&error))?;
     }

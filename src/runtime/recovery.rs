@@ -2,6 +2,7 @@
 //! pages the same way.
 
 use super::allocator;
+use super::rdb_file::KeyDelay;
 use crate::base::{Millis, Offset, ReplId};
 use crate::command::Server;
 use crate::command::scripting::Policy;
@@ -10,6 +11,9 @@ use crate::keyspace::{self, Keyspace, Loader, Noted};
 use crate::replication::{Former, History, Stream};
 use crate::store::{self, Entry, Recovery, StoreError};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Where the manifest of a checkpoint keeps the libraries of functions.
 pub const FUNCTIONS: &str = "functions";
@@ -54,15 +58,37 @@ pub fn load_local_deadlines(recovery: &Recovery, server: &mut Server) -> Result<
     Ok(())
 }
 
+/// How a keyspace is read, and how far that is.
+#[derive(Default)]
+pub struct Reading {
+    /// What is told of keys' uses.
+    pub noted: Noted,
+    /// `key-load-delay`.
+    pub delay: KeyDelay,
+    /// Bytes of pages, for whoever waits.
+    pub done: Arc<AtomicU64>,
+}
+
+impl Reading {
+    /// As the settings say.
+    pub fn of(settings: &Settings) -> Reading {
+        Reading {
+            noted: settings.maxmemory_policy.notes(),
+            delay: KeyDelay::of(settings.key_load_delay),
+            done: Arc::default(),
+        }
+    }
+}
+
 /// The keyspace that pages and the blobs they name make up. What the database reads into its own memory counts as the
 /// store's, what it gives does not.
 pub fn read_keyspace(
     manifest: &keyspace::Manifest,
     mut pages: impl Iterator<Item = Result<(u32, u64, Vec<u8>), StoreError>>,
     blob: impl Fn(u32, u64) -> Result<Option<Vec<u8>>, StoreError>,
-    noted: Noted,
+    mut reading: Reading,
 ) -> Result<Keyspace, String> {
-    let mut loader = Loader::new(manifest).map_err(|error| error.to_string())?.noting(noted);
+    let mut loader = Loader::new(manifest).map_err(|error| error.to_string())?.noting(reading.noted);
     let mut fault: Option<StoreError> = None;
     while let Some(page) = allocator::for_store(|| pages.next()) {
         let (_, _, bytes) = page.map_err(|error| error.to_string())?;
@@ -77,7 +103,8 @@ pub fn read_keyspace(
         if let Some(error) = fault.take() {
             return Err(error.to_string());
         }
-        loaded.map_err(|error| error.to_string())?;
+        reading.done.fetch_add(bytes.len() as u64, Relaxed);
+        reading.delay.pass_all(loaded.map_err(|error| error.to_string())?);
     }
     loader.finish().map_err(|error| error.to_string())
 }
@@ -90,7 +117,7 @@ pub struct Found {
 }
 
 /// Reads the checkpoint's pages.
-pub fn load(recovery: &Recovery, settings: &Settings, seed: [u64; 4]) -> Result<Found, String> {
+pub fn load(recovery: &Recovery, settings: &Settings, seed: [u64; 4], reading: Reading) -> Result<Found, String> {
     let databases = settings.databases.max(1) as usize;
     let origin = recovery.origin();
     let record = recovery.history();
@@ -99,12 +126,7 @@ pub fn load(recovery: &Recovery, settings: &Settings, seed: [u64; 4]) -> Result<
         Some(manifest) => {
             let of_keyspace = bincode::deserialize(&manifest.keyspace)
                 .map_err(|error| format!("the checkpoint's manifest does not describe a keyspace: {error}"))?;
-            read_keyspace(
-                &of_keyspace,
-                recovery.pages(),
-                |space, blob| recovery.blob(space, blob),
-                settings.maxmemory_policy.notes(),
-            )?
+            read_keyspace(&of_keyspace, recovery.pages(), |space, blob| recovery.blob(space, blob), reading)?
         }
     };
     keyspace.grow_databases(databases);
@@ -123,25 +145,54 @@ pub struct Replayed {
     pub cut: Option<String>,
 }
 
-/// Replays the log from the checkpoint's offset to its end, giving each record's bytes to `apply`.
-pub fn replay(
-    recovery: &mut Recovery,
-    mut record: store::History,
-    mut apply: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<Replayed, String> {
-    let mut total = 0;
-    while let Some(entry) = recovery.next_entry().map_err(|error| error.to_string())? {
-        match entry {
-            Entry::Stream { bytes, offset, .. } => {
-                total += bytes.len() as u64;
-                apply(bytes).map_err(|why| format!("the log's record at offset {offset} can't be applied: {why}"))?;
-            }
-            Entry::History { change, .. } => record = change.history,
-        }
+/// The replay of the log from the checkpoint's offset to its end.
+pub struct Replay {
+    record: store::History,
+    bytes: u64,
+    told: u64,
+}
+
+impl Replay {
+    /// `record` is the history at the checkpoint.
+    pub fn new(record: store::History) -> Replay {
+        Replay { record, bytes: 0, told: 0 }
     }
-    let end = recovery.end().expect("the log was read to its end");
-    let cut = recovery.cut().map(ToString::to_string);
-    Ok(Replayed { end, db: recovery.db(), record, bytes: total, cut })
+
+    /// Gives records' bytes to `apply` until they are as many as that; whether there are more.
+    pub fn slice(
+        &mut self,
+        recovery: &mut Recovery,
+        bytes_max: u64,
+        mut apply: impl FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<bool, String> {
+        let until = self.bytes.saturating_add(bytes_max);
+        while self.bytes < until {
+            match recovery.next_entry().map_err(|error| error.to_string())? {
+                Some(Entry::Stream { bytes, offset, .. }) => {
+                    self.bytes += bytes.len() as u64;
+                    let applied = apply(bytes);
+                    applied.map_err(|why| format!("the log's record at offset {offset} can't be applied: {why}"))?;
+                }
+                Some(Entry::History { change, .. }) => self.record = change.history,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Bytes since the last question.
+    pub fn take_progress(&mut self) -> u64 {
+        let progress = self.bytes - self.told;
+        self.told = self.bytes;
+        progress
+    }
+
+    /// What it did, once there are no more.
+    pub fn over(self, recovery: &Recovery) -> Replayed {
+        let end = recovery.end().expect("the log was read to its end");
+        let cut = recovery.cut().map(ToString::to_string);
+        Replayed { end, db: recovery.db(), record: self.record, bytes: self.bytes, cut }
+    }
 }
 
 /// The recovered stream, standing at the log's end.

@@ -4,12 +4,13 @@
 //! (NOSAVE, NOFLUSH) begins a history of its own, as a full copy does, so a restart finds it and replicas copy it.
 
 use super::disk::{Appended, Disk, Ground};
+use super::recovery::{self, Reading};
 use super::world::World;
-use super::{allocator, rdb_file, recovery};
+use super::{allocator, rdb_file};
 use crate::base::Offset;
 use crate::command::scripting::Policy;
 use crate::command::{Kind, Origin, Parts, Reload, Server, Slot, transfer};
-use crate::keyspace::{Keyspace, Noted};
+use crate::keyspace::Keyspace;
 use crate::rdb::{self, Checksum};
 use crate::replication::source;
 use crate::replication::source::DropReason;
@@ -28,7 +29,7 @@ const NO_RDB: &str = "Error trying to load the RDB dump, check server logs.";
 pub fn begin(world: &Rc<World>, slot: Slot, how: Reload) {
     let result = {
         let mut server = world.server.borrow_mut();
-        let mut disk = world.disk.borrow_mut();
+        let mut disk = world.disk_mut();
         match how {
             Reload::Log => from_log(&mut server, &mut disk),
             Reload::File { save: true, flush: true, .. } => {
@@ -55,7 +56,7 @@ fn from_log(server: &mut Server, disk: &mut Disk) -> Result<(), String> {
     disk.give_up(server);
     let current = disk.store.current().cloned();
     let keyspace = match &current {
-        Some(manifest) => read_current(disk, manifest, server.config.settings.maxmemory_policy.notes())?,
+        Some(manifest) => read_current(disk, manifest, Reading::of(&server.config.settings))?,
         None => Keyspace::new(server.keyspace.databases(), server.keyspace.seed()),
     };
     let mut scratch = Server::new(Parts {
@@ -95,13 +96,13 @@ fn from_log(server: &mut Server, disk: &mut Disk) -> Result<(), String> {
 }
 
 /// The pages of the checkpoint that is current.
-fn read_current(disk: &mut Disk, manifest: &Manifest, noted: Noted) -> Result<Keyspace, String> {
+fn read_current(disk: &mut Disk, manifest: &Manifest, reading: Reading) -> Result<Keyspace, String> {
     let of_keyspace = bincode::deserialize(&manifest.keyspace).map_err(|error| error.to_string())?;
     let (told, hears) = std::sync::mpsc::sync_channel(1);
     disk.store.checkpoint().visit(Box::new(move |image| {
         let read = image.map_err(|error| error.to_string()).and_then(|image| {
             allocator::for_loop(|| {
-                recovery::read_keyspace(&of_keyspace, image.pages(), |space, blob| image.blob(space, blob), noted)
+                recovery::read_keyspace(&of_keyspace, image.pages(), |space, blob| image.blob(space, blob), reading)
             })
         });
         let _ = told.send(read);
@@ -123,7 +124,8 @@ fn from_file(server: &mut Server, disk: &mut Disk, save: bool, flush: bool, merg
         tracing::warn!("{why}");
         NO_RDB.to_string()
     };
-    let read = rdb_file::read(&path, &settings, Some(server.wall), server.switches.checksum).map_err(no_rdb)?;
+    let read = rdb_file::read(&path, &settings, Some(server.wall), server.switches.checksum, &Default::default())
+        .map_err(no_rdb)?;
     let mut filled = read.ok_or_else(|| no_rdb(format!("{}: there is no such file", path.display())))?;
     if flush {
         filled.keyspace.grow_databases(server.keyspace.databases());

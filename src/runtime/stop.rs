@@ -123,7 +123,10 @@ fn tell_replicas(server: &Server) {
 
 fn finish(world: &Rc<World>, request: &Request) {
     let mut server = world.server.borrow_mut();
-    let mut disk = world.disk.borrow_mut();
+    let Some(mut disk) = world.opened() else {
+        tracing::warn!("Redis is now ready to exit, bye bye..."); // the store is as it was found
+        return world.stop(0);
+    };
     tell_replicas(&server);
     disk.give_up_files();
     let insisting = Insisting::hear(world, Path::new(&server.config.settings.dir));

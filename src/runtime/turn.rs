@@ -35,7 +35,7 @@ async fn close(world: &Rc<World>) {
             let mut server = world.server.borrow_mut();
             server.tell_broadcasts();
             clear(&mut server);
-            let mut disk = world.disk.borrow_mut();
+            let Some(mut disk) = world.opened() else { break }; // nothing is fed while a start reads the store
             let before = disk.hands_over();
             let began = clock::micros();
             if server.switches.append_sleep_us > 0 {
@@ -125,7 +125,7 @@ async fn synced(world: &Rc<World>) -> bool {
     loop {
         {
             let server = world.server.borrow();
-            let disk = world.disk.borrow();
+            let disk = world.disk();
             let Some(log) = disk.store.log() else { return true };
             if server.config.settings.appendfsync != AppendFsync::Always {
                 return true;
@@ -142,7 +142,7 @@ async fn synced(world: &Rc<World>) -> bool {
     }
     let mut server = world.server.borrow_mut();
     server.note_latency("aof-fsync-always", clock::micros().saturating_sub(began));
-    world.disk.borrow().release(&mut server);
+    world.disk().release(&mut server);
     server.retry_waits();
     true
 }

@@ -14,7 +14,7 @@ use crate::base::limits::{READ_BUFFER_BYTES, READ_SHARE_BYTES, READ_SHARE_BYTES_
 use crate::command::{Closing, Kind, Server, Slot};
 use crate::resp;
 use crate::session;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::path::PathBuf;
 use std::rc::Rc;
 use tokio::net::UnixListener;
@@ -23,7 +23,8 @@ use tokio::sync::Notify;
 /// See the module.
 pub struct World {
     pub server: RefCell<Server>,
-    pub disk: RefCell<Disk>,
+    /// None while a start reads the store.
+    disk: RefCell<Option<Disk>>,
     pub links: RefCell<Links>,
     pub read_buffer: RefCell<Box<[u8]>>,
     /// How much of small requests a client may bring at once, bytes; goes with how long they take.
@@ -61,10 +62,10 @@ pub struct Bells {
 }
 
 impl World {
-    pub fn new(server: Server, disk: Disk, bells: Bells, tls: Tls) -> Rc<Self> {
+    pub fn new(server: Server, bells: Bells, tls: Tls) -> Rc<Self> {
         Rc::new(World {
             server: RefCell::new(server),
-            disk: RefCell::new(disk),
+            disk: RefCell::new(None),
             links: RefCell::new(Links::default()),
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
             read_share: Cell::new(READ_SHARE_BYTES),
@@ -83,6 +84,35 @@ impl World {
             files: RefCell::new(Vec::new()),
         })
     }
+
+    // ------------------------------------------------------------------ the store
+
+    /// The store has been read.
+    pub fn open(&self, disk: Disk) {
+        *self.disk.borrow_mut() = Some(disk);
+    }
+
+    /// The store, for what begins when it has been read, or is refused until then.
+    pub fn disk(&self) -> Ref<'_, Disk> {
+        Ref::map(self.disk.borrow(), |disk| disk.as_ref().expect("the start is over"))
+    }
+
+    /// The same, to be changed.
+    pub fn disk_mut(&self) -> RefMut<'_, Disk> {
+        RefMut::map(self.disk.borrow_mut(), |disk| disk.as_mut().expect("the start is over"))
+    }
+
+    /// The store, for what also happens while it is read.
+    pub fn opened(&self) -> Option<RefMut<'_, Disk>> {
+        RefMut::filter_map(self.disk.borrow_mut(), Option::as_mut).ok()
+    }
+
+    /// The store, unless somebody further up is at it.
+    pub fn try_disk(&self) -> Option<RefMut<'_, Disk>> {
+        RefMut::filter_map(self.disk.try_borrow_mut().ok()?, Option::as_mut).ok()
+    }
+
+    // ------------------------------------------------------------------ time
 
     /// Writes the time into the state; every task does so before it executes anything.
     pub fn tick(&self, server: &mut Server) {

@@ -39,6 +39,7 @@ impl Node {
             announced: true,
             offset: Offset(self.offset),
             replid: Some(self.replid),
+            loading: false,
             former: self.former,
             replicas: attached,
             native: self.native.then_some(Native { group, obeyed: epoch }),

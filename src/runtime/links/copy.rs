@@ -48,11 +48,11 @@ fn begin(world: &Rc<World>, copy: CopyId) {
         let (noted, frequencies) = (server.config.settings.maxmemory_policy.notes(), server.frequencies());
         (dir, Facts { id, at, db, wall: server.wall, used: 0, functions, noted, frequencies })
     };
-    let form = world.disk.borrow().form_of_copies();
+    let form = world.disk().form_of_copies();
     let (told, hears) = tokio::sync::oneshot::channel();
     {
         let mut server = world.server.borrow_mut();
-        world.disk.borrow_mut().copy(
+        world.disk_mut().copy(
             &mut server,
             Box::new(move |manifest, image| {
                 let result = manifest.and_then(|manifest| {

@@ -262,6 +262,14 @@ pub fn configure(server: &mut Server) {
     server.source.configure(source);
 }
 
+/// While a start reads the store, INFO tells already whom the node will follow; nobody is dialled.
+pub fn show_configured(server: &mut Server) {
+    if let Some(master) = server.config.settings.replicaof.clone() {
+        step_sink(server, sink::Event::Follow { host: &master.host, port: master.port, failover: false });
+        server.links.sink.clear();
+    }
+}
+
 /// Follows the master that the configuration names, at start.
 pub fn follow_configured(world: &Rc<World>) {
     {

@@ -38,7 +38,7 @@ pub fn start(world: &Rc<World>, link: LinkId, out: Out) {
 pub fn from_log(world: &Rc<World>, link: LinkId, from: Offset, to: Offset) {
     // The reader of the piece before stands where this one begins.
     let kept = world.links.borrow_mut().readers.remove(&link);
-    let reader = kept.or_else(|| world.disk.borrow().store.log().map(crate::store::Log::reader));
+    let reader = kept.or_else(|| world.disk().store.log().map(crate::store::Log::reader));
     let world = world.clone();
     tokio::task::spawn_local(async move {
         let wanted = to.bytes_since(from) as usize;

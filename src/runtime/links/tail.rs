@@ -2,7 +2,7 @@
 //! stream, which are applied and relayed into this node's own stream and log as a master's are.
 
 use super::{log, perform};
-use crate::command::{Kind, Loading, Origin, Server};
+use crate::command::{Kind, Loading, LoadingFrom, Origin, Server};
 use crate::replication::sink::{ConnId, Expect};
 use crate::replication::tail::{Access, Effect, Event};
 use crate::runtime::socket::Socket;
@@ -34,7 +34,7 @@ pub fn begin(world: &Rc<World>) {
     let peers = {
         let mut server = world.server.borrow_mut();
         let links = world.links.borrow();
-        let logs = world.disk.borrow().store.log().is_some();
+        let logs = world.disk().store.log().is_some();
         if !logs || !server.stream.must_own() || !links.known.lost_power() {
             return;
         }
@@ -60,7 +60,7 @@ pub fn step(world: &Rc<World>, event: Event<'_>) {
         links.tail.configure(Access { user: some(&settings.masteruser), password: some(&settings.masterauth) });
         links.tail.step(server.mono, event, &server.stream, &mut out);
         if links.tail.is_searching() && server.loading.is_none() {
-            server.loading = Some(Loading { since: clock::wall(), bytes_total: 0, bytes_done: 0, from_master: false });
+            server.loading = Some(Loading::begun(clock::wall(), LoadingFrom::Replicas));
         }
     }
     if !out.is_empty() {

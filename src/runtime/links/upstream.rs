@@ -6,7 +6,7 @@
 
 use super::{perform, step_sink};
 use crate::base::{Offset, ReplId};
-use crate::command::{Kind, Loading, Origin, Server};
+use crate::command::{Kind, Loading, LoadingFrom, Origin, Server};
 use crate::rdb;
 use crate::replication::sink::{ConnId, Effect, Event, Expect};
 use crate::replication::{Bulk, Progress};
@@ -381,14 +381,14 @@ pub fn load_copy(world: &Rc<World>, conn: ConnId, id: ReplId, at: Offset) {
         let Some(upstream) = links.upstream.as_mut().filter(|upstream| upstream.conn == conn) else { return };
         let Some(copy) = upstream.copy.take() else { return };
         let Filler { keyspace, stream_db, functions, .. } = copy.filler;
-        world.disk.borrow_mut().give_up(&mut server);
+        world.disk_mut().give_up(&mut server);
         let old = std::mem::replace(&mut server.keyspace, keyspace);
         std::thread::spawn(move || drop(old));
         server.take_libraries(&functions);
         server.feed.discard();
         server.all_changed();
-        server.loading = Some(Loading { since: clock::wall(), bytes_total: 0, bytes_done: 0, from_master: true });
-        world.disk.borrow_mut().begin_generation(&mut server, id, at, stream_db);
+        server.loading = Some(Loading::begun(clock::wall(), LoadingFrom::Master));
+        world.disk_mut().begin_generation(&mut server, id, at, stream_db);
         server.loading = None;
         upstream.loading = Some((conn, stream_db));
     }

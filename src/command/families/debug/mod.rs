@@ -10,7 +10,7 @@ use super::help::help;
 use crate::base::number::{parse_f64, parse_i64};
 use crate::base::{Millis, glob};
 use crate::command::spec::{ADMIN, Group, LOADING, NOSCRIPT, STALE, Spec, spec};
-use crate::command::{Args, Ask, Blocked, Cx, Outcome, PEAK_RESET, Refusal, Reload};
+use crate::command::{Args, Ask, Blocked, Cx, LoadingFrom, Outcome, PEAK_RESET, Refusal, Reload};
 use crate::config::bytes_with_unit;
 use crate::rdb::Checksum;
 
@@ -20,6 +20,10 @@ pub const ROWS: &[Spec] = &[spec("debug", -2, ADMIN.or(NOSCRIPT).or(LOADING).or(
 const NOT_ALLOWED: &str = "DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run \
                            it from a local connection, otherwise you need to set this option in the configuration \
                            file, and then restart the server.";
+
+/// What needs no keyspace, and may be asked for while a start reads the store.
+const AT_A_START: &[&[u8]] =
+    &[b"help", b"sleep", b"log", b"error", b"protocol", b"segfault", b"panic", b"assert", b"oom"];
 
 const HELP: &[&str] = &[
     "AOF-FLUSH-SLEEP <microsec>",
@@ -113,8 +117,12 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     if !cx.server.config.settings.enable_debug_command.allows(local) {
         return Err(Refusal::err(NOT_ALLOWED));
     }
-    let name = args.bytes()?;
-    match (name.to_ascii_lowercase().as_slice(), args.left()) {
+    let name = args.bytes()?.to_ascii_lowercase();
+    let starts = cx.server.loading.as_ref().is_some_and(|loading| loading.from == LoadingFrom::Store);
+    if starts && !AT_A_START.contains(&name.as_slice()) {
+        return Err(Refusal::Loading);
+    }
+    match (name.as_slice(), args.left()) {
         (b"help", 0) => help(cx, HELP),
         (b"sleep", 1) => {
             const SECONDS_MAX: f64 = 1e9;
@@ -192,7 +200,7 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         (b"protocol", 1) => protocol::protocol(cx, args.bytes()?),
         (b"segfault" | b"panic" | b"assert" | b"oom", 0) => {
-            tracing::warn!("DEBUG {} ends the process.", String::from_utf8_lossy(name).to_uppercase());
+            tracing::warn!("DEBUG {} ends the process.", String::from_utf8_lossy(&name).to_uppercase());
             cx.ask(Ask::Die);
             Ok(())
         }
