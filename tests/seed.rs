@@ -261,3 +261,26 @@ fn two_nodes() {
     wait_in_step(&topology.nodes[0], &topology.nodes[1]);
     assert_eq!(topology.nodes[0].text(&["GET", "k2"]), "val2");
 }
+
+#[test]
+fn a_master_that_reads_its_store_for_long_is_not_waited_for() {
+    let mut topology = Topology::with(3, 1000, "enable-debug-command yes\n");
+    topology.start();
+    topology.wait_healthy();
+    assert!(topology.nodes[0].cmd(&["DEBUG", "POPULATE", "10000", "key", "10"]).is_ok());
+    for replica in &topology.nodes[1..] {
+        wait_in_step(replica, &topology.nodes[0]);
+    }
+    assert!(topology.nodes[0].cmd(&["SAVE"]).is_ok());
+    topology.nodes[0].kill();
+    let path = topology.nodes[0].dir.join("redis.conf");
+    let slow = topology.nodes[0].config() + "\nkey-load-delay 1000\n"; // ten seconds for all keys
+    std::fs::write(path, slow).expect("written");
+    topology.nodes[0].start();
+    let is_loading = |node: &Member| node.try_info("persistence").is_some_and(|info| info.get("loading") == "1");
+    wait_until("the old master reads its store", WORKS, || is_loading(&topology.nodes[0]));
+    let new = wait_promoted(&topology, topology.nodes[0].port);
+    assert!(is_loading(&topology.nodes[0]), "nobody has waited until it was whole");
+    wait_in_step(&topology.nodes[0], &topology.nodes[new]);
+    assert_eq!(topology.nodes[new].syncs(), (0, 2), "full and partial copies: both others resume");
+}

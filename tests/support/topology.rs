@@ -25,7 +25,7 @@ pub struct Member {
     pub port: u16,
     /// The text of its configuration file before its first start.
     pub shipped: String,
-    dir: PathBuf,
+    pub dir: PathBuf,
     file: &'static str,
     child: Option<Child>,
 }

@@ -38,7 +38,7 @@ pub use shared::{SyncCost, Waker};
 use super::error::LogError;
 use super::history::HistoryChange;
 use super::medium::Medium;
-use crate::base::limits::LOG_ROOM_LOW_BYTES as ROOM_LOW;
+use crate::base::limits::{LOG_ROOM_BYTES_MIN as ROOM_LEAST, LOG_ROOM_LOW_BYTES as ROOM_LOW};
 use crate::base::{Offset, ReplId};
 use record::{Kind, RECORD_HEADER, RecordHeader, SegmentHeader, Start};
 use segment::Segment;
@@ -195,6 +195,9 @@ impl Log {
         if self.active.room() < ROOM_LOW && self.length >= self.asked_at + ASK_AGAIN_BYTES {
             self.asked_at = self.length;
             self.ask_room();
+        }
+        if self.active.room() < ROOM_LEAST && !self.shared.short.load(Ordering::Acquire) {
+            self.shared.make_room_now(); // the thread is late, and nobody was told
         }
         Ok(())
     }

@@ -247,6 +247,11 @@ impl Shared {
         state
     }
 
+    /// The same, from the thread that appends.
+    pub fn make_room_now(&self) {
+        drop(self.make_room(self.state.lock()));
+    }
+
     fn fail(&self, state: &mut State, segment: &Segment, cause: std::io::Error) {
         if state.fault.is_some() {
             return;

@@ -155,6 +155,16 @@ fn a_full_disk_leaves_the_last_good_record_and_the_same_bytes_go_in_later() {
 
 #[test]
 fn a_disk_that_fills_up_is_told_ahead() {
+    fill_up(Log::work);
+}
+
+#[test]
+fn a_disk_that_fills_up_is_told_ahead_without_the_thread() {
+    fill_up(|_| ());
+}
+
+/// `work` is done behind each append.
+fn fill_up(work: impl Fn(&Log)) {
     let disk = MemoryDisk::default();
     let mut log = begin(&disk, 64 << 20);
     log.work();
@@ -164,7 +174,7 @@ fn a_disk_that_fills_up_is_told_ahead() {
     let mut appended = 0;
     while log.short().is_none() {
         append(&mut log, &piece);
-        log.work();
+        work(&log);
         appended += 1;
         assert!(appended < 40, "nobody was told");
     }
