@@ -188,13 +188,17 @@ fn migrate_carries_keys_over_and_replicas_see_them_go() {
     let replica = Server::node(&[]);
     replica.follow(&node);
     replica.wait_in_step(&node);
+    let mut others = 0;
     for other in [Server::node(&[]), Server::redis(&[])] {
         fill(&node);
         node.ask("PEXPIREAT zset 4102444800000");
         let errs = |reply: Frame, with: &str| {
             assert!(matches!(&reply, Frame::Error(text) if text.contains(with)), "{reply:?}");
         };
+        assert_eq!(node.info("stats").int("migrate_cached_sockets"), others);
         assert!(migrate(&node, &other, "zset 9 5000 COPY").is_ok());
+        others += 1;
+        assert_eq!(node.info("stats").int("migrate_cached_sockets"), others);
         assert_eq!(node.ask("EXISTS zset"), Frame::Int(1));
         errs(migrate(&node, &other, "zset 9 5000"), "Target instance replied with error: BUSYKEY");
         assert!(migrate(&node, &other, "zset 9 5000 REPLACE").is_ok());
@@ -215,6 +219,30 @@ fn migrate_carries_keys_over_and_replicas_see_them_go() {
         assert_eq!(replica.digest(), node.digest());
         node.ok("FLUSHALL");
     }
+}
+
+#[test]
+fn migrate_uses_a_connection_again_and_notices_a_dead_one() {
+    let (node, mut other) = (Server::node(&[]), Server::node(&[]));
+    let kept = || node.info("stats").int("migrate_cached_sockets");
+    let came = |other: &Server| other.info("stats").int("total_connections_received");
+    node.ok("MSET a 1 b 2 c 3 d 4");
+    assert!(migrate(&node, &other, "a 9 5000").is_ok());
+    let before = came(&other);
+    assert!(migrate(&node, &other, "b 9 5000").is_ok());
+    assert_eq!((came(&other), kept()), (before, 1));
+    // Another login is another connection, and one that failed is not kept.
+    let refused = migrate(&node, &other, "c 9 5000 AUTH wrong");
+    assert!(refused.error().is_some_and(|error| error.contains("AUTH")), "{refused:?}");
+    assert_eq!((came(&other), kept()), (before + 1, 1));
+    other.crash();
+    assert!(migrate(&node, &other, "d 9 5000").is_ok());
+    assert_eq!(kept(), 1);
+    wait_until("nobody needs it", Duration::from_secs(20), || kept() == 0);
+    assert_eq!(node.ask("KEYS *"), Frame::Array(vec![Frame::Bulk(b"c".to_vec())]));
+    let mut client = other.client();
+    client.ask("SELECT 9");
+    assert_eq!(client.ask("EXISTS a b d"), Frame::Int(3));
 }
 
 #[test]

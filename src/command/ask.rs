@@ -79,6 +79,8 @@ pub struct Migration {
     /// What is sent: some greetings, and a RESTORE for each key.
     pub request: Vec<u8>,
     pub greetings: usize,
+    /// They are the first bytes of the request.
+    pub greeting_bytes: usize,
     /// They stay here as well.
     pub copy: bool,
     pub moved: Vec<Moved>,

@@ -132,15 +132,9 @@ impl Feed {
         self.changes.push(Change { at, db, history, reason: reason.to_string() });
     }
 
-    /// Bytes that what waits for the log takes.
+    /// Bytes that what waits for the log takes, with the room that is kept for what comes.
     pub fn buffered_bytes(&self) -> usize {
         self.unit.capacity() + self.pending.capacity()
-    }
-
-    /// The same without the room that is kept for what comes: what will be free when the log has it.
-    pub fn waiting_bytes(&self) -> usize {
-        let waiting = |buffer: &Vec<u8>| buffer.capacity().min(2 * buffer.len());
-        waiting(&self.unit) + waiting(&self.pending)
     }
 
     /// Whether anything waits for the log.

@@ -3,8 +3,8 @@
 //! Looked at for each client with new output, behind what was executed and before anything is sent, and once a second for
 //! all: a soft limit is one of time too.
 
-use super::client::{Closing, Kind, Slot};
-use super::{Server, client_line};
+use super::client::{Closing, Kind, Replies, Slot};
+use super::{Cx, Server, client_line};
 use crate::base::limits::REPLY_BUFFER_BYTES_MAX;
 
 /// What never counts: in Redis the first bytes of a reply lie in a buffer that each client has anyway.
@@ -37,6 +37,12 @@ impl Server {
         if !reaches(limit.hard_bytes) && !too_long {
             return false;
         }
+        self.over_output_limit(slot);
+        true
+    }
+
+    /// The client's output is above its limit.
+    pub fn over_output_limit(&mut self, slot: Slot) {
         tracing::warn!(
             "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
             client_line(self, slot)
@@ -44,7 +50,23 @@ impl Server {
         self.stats.output_buffer_disconnections += 1;
         self.clients[slot].drop_output();
         self.close(slot, Closing::Now);
-        true
+    }
+}
+
+impl Cx<'_> {
+    /// How long the reply may become until its client is closed for it; one that may be endless stops there. Behind a
+    /// length that is not known before (`counted_all`), Redis counts every byte.
+    pub fn reply_bytes_max(&mut self, counted_all: bool) -> usize {
+        if self.obeys() || self.server.scripting.runs() || self.client().replies != Replies::On {
+            return usize::MAX; // nobody is sent it as it is
+        }
+        let limits = &self.server.config.settings.client_output_buffer_limit;
+        let limits = (limits.pubsub.hard_bytes, limits.normal.hard_bytes);
+        let hard_bytes = if self.client().listens() { limits.0 } else { limits.1 };
+        match hard_bytes {
+            0 => usize::MAX,
+            bytes => (bytes as usize).saturating_add(if counted_all { 0 } else { UNCOUNTED_BYTES }),
+        }
     }
 }
 

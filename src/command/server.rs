@@ -71,6 +71,8 @@ pub struct Server {
     pub cpu: CpuView,
     /// The master's stream said REPLCONF GETACK; the runtime tells the sink, and takes it back.
     pub getack: bool,
+    /// Connections that MIGRATE has left open for the next one.
+    pub kept_migrations: usize,
     /// A stop that waits (for replicas that lag): its number. One that was aborted is not taken for the next.
     pub stopping: Option<u64>,
     /// Stops that have waited so far.
@@ -203,6 +205,7 @@ impl Server {
             memory: MemoryView::default(),
             cpu: CpuView::default(),
             getack: false,
+            kept_migrations: 0,
             stopping: None,
             stops: 0,
             held: BTreeSet::new(),

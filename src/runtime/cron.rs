@@ -134,6 +134,7 @@ fn every_second(world: &Rc<World>, server: &mut Server) {
     {
         log.sync_request();
     }
+    world.kept.borrow_mut().tend(server);
     let mut disk = world.disk_mut();
     disk.tend(server);
     if !disk.saves() && disk.may_retry() && disk.save_is_due(server) {

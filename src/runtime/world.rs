@@ -8,6 +8,7 @@ use super::disk::Disk;
 use super::freeing::Freeing;
 use super::links::Links;
 use super::listener::Door;
+use super::migrate::Kept;
 use super::socket::Socket;
 use super::tls::Tls;
 use crate::base::limits::{READ_BUFFER_BYTES, READ_SHARE_BYTES, READ_SHARE_BYTES_MIN, READ_SHARE_US};
@@ -26,6 +27,8 @@ pub struct World {
     /// None while a start reads the store.
     disk: RefCell<Option<Disk>>,
     pub links: RefCell<Links>,
+    /// Connections of MIGRATE.
+    pub kept: RefCell<Kept>,
     pub read_buffer: RefCell<Box<[u8]>>,
     /// How much of small requests a client may bring at once, bytes; goes with how long they take.
     pub read_share: Cell<usize>,
@@ -67,6 +70,7 @@ impl World {
             server: RefCell::new(server),
             disk: RefCell::new(None),
             links: RefCell::new(Links::default()),
+            kept: RefCell::default(),
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
             read_share: Cell::new(READ_SHARE_BYTES),
             args: RefCell::new(resp::Args::default()),

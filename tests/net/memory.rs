@@ -98,3 +98,23 @@ fn the_query_buffer_of_who_fell_silent_is_cut_back() {
     client.send_raw(b"\r\n").expect("sent");
     assert_eq!(client.receive().expect("a reply"), Frame::Null);
 }
+
+#[test]
+fn an_endless_reply_ends_at_the_output_limit() {
+    let server = Server::node(&["client-output-buffer-limit normal 100000 0 0"]);
+    server.ask("HSET h a b");
+    server.ask("SADD s a");
+    server.ask("ZADD z 1 a");
+    for line in ["HRANDFIELD h -999999999", "SRANDMEMBER s -999999999", "ZRANDMEMBER z -999999999 WITHSCORES"] {
+        let mut client = server.client();
+        client.send(&line.split(' ').collect::<Vec<_>>()).expect("sent");
+        assert!(client.receive().is_err(), "{line}");
+    }
+    server.ask("DEBUG POPULATE 3000 a-key-of-so-many-bytes-that-some-make-a-lot");
+    assert!(server.ask("KEYS *2999").items().is_some_and(|keys| keys.len() == 1));
+    let mut client = server.client();
+    client.send(&["KEYS", "*"]).expect("sent");
+    assert!(client.receive().is_err());
+    assert!(server.info("memory").int("used_memory_peak") < 20 << 20);
+    assert!(server.cmd(&["EVAL", "return #redis.call('KEYS', '*')", "0"]).int() == Some(3003), "nobody is sent it");
+}

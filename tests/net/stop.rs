@@ -66,6 +66,23 @@ fn the_wait_is_aborted_or_ends_with_its_time() {
     assert!(log.contains("Lagging replica 127.0.0.1") && log.contains("0 of 1 replicas are in sync"), "{log}");
 }
 
+/// Both looked at one flag, and both came to their end.
+#[test]
+fn a_stop_that_was_aborted_is_not_taken_for_the_next() {
+    let (mut master, replica) = (Server::node(&["shutdown-timeout 300"]), Server::node(&[]));
+    pair(&master, &replica);
+    replica.signal(libc::SIGSTOP);
+    master.ok("SET k 1");
+    let (mut first, mut second) = (master.client(), master.client());
+    first.send(&["SHUTDOWN"]).expect("sent");
+    wait_until("it waits", SOON, || stopping(&master));
+    second.send_raw(b"SHUTDOWN ABORT\r\nSHUTDOWN\r\n").expect("sent");
+    assert_eq!(error(&mut first), FAILED);
+    replica.signal(libc::SIGCONT);
+    assert!(master.wait_end().success());
+    assert_eq!(master.log().matches("Redis is now ready to exit").count(), 1);
+}
+
 #[test]
 fn now_waits_for_nobody() {
     let (mut master, replica) = (Server::node(&["shutdown-timeout 300"]), Server::node(&[]));

@@ -330,6 +330,7 @@ fn hrandfield(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Refusal::err("value is out of range"));
     }
     let nested = with_values && cx.proto == Proto::Resp3;
+    let most = cx.reply_bytes_max(false);
     let mut dice = cx.server.dice.clone();
     let found = read(cx, key, |hash, mut reply| {
         let tell = |reply: &mut Writer<'_>, (field, value): (&[u8], &[u8])| {
@@ -363,6 +364,9 @@ fn hrandfield(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
                 for _ in 0..times {
                     if let Some(pair) = hash.random(|| dice.roll()) {
                         tell(&mut reply, pair);
+                    }
+                    if reply.len() > most {
+                        break;
                     }
                 }
             }

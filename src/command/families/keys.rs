@@ -159,6 +159,7 @@ fn rename(cx: &mut Cx<'_>, args: &mut Args<'_>, only_new: bool) -> Outcome {
 fn keys(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     let pattern = args.bytes()?;
     let (now, obeys) = (cx.now, cx.obeys());
+    let mut room = cx.reply_bytes_max(true);
     let db = cx.server.keyspace.db(cx.db as usize);
     let found: Vec<&[u8]> = db
         .iter()
@@ -166,10 +167,21 @@ fn keys(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             (obeys || !is_due(entry, now)) && (pattern == b"*" || glob::matches(pattern, entry.key(), false))
         })
         .map(|entry| entry.key())
+        .take_while(|key| {
+            room = room.saturating_sub(key.len() + HEADER_BYTES);
+            room > 0
+        })
         .collect();
+    if room == 0 {
+        cx.server.over_output_limit(cx.slot);
+        return Ok(());
+    }
     crate::resp::Writer::new(&mut cx.out, cx.proto).bulks(&found);
     Ok(())
 }
+
+/// What a name of a few bytes takes in a reply beside them.
+const HEADER_BYTES: usize = b"$99\r\n\r\n".len();
 
 /// How many keys RANDOMKEY looks at on a node that may not remove those that are due.
 const RANDOM_KEY_TRIES: usize = 100;

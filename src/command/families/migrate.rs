@@ -70,6 +70,7 @@ fn migrate(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         resp::command(&login, &mut request);
     }
     resp::command(&[b"SELECT", db.as_bytes()], &mut request);
+    let greeting_bytes = request.len();
     let mut moved = Vec::new();
     for word in keys {
         let now = cx.now;
@@ -101,6 +102,7 @@ fn migrate(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         port: u16::try_from(port).map_err(|_| Refusal::err("Invalid TCP port specified"))?,
         timeout: Millis(timeout),
         request,
+        greeting_bytes,
         greetings: 1 + usize::from(!login.is_empty()),
         copy,
         moved,

@@ -315,6 +315,7 @@ fn srandmember(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         1 => Some(count_word(args)?),
         _ => return Err(Refusal::Syntax),
     };
+    let most = cx.reply_bytes_max(false);
     let mut dice = cx.server.dice.clone();
     let found = read(cx, key, |set, mut reply| {
         let Some(wanted) = wanted else {
@@ -329,6 +330,9 @@ fn srandmember(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
                 reply.array(times);
                 for _ in 0..times {
                     reply.bulk(set.random(|| dice.roll()).unwrap_or_default());
+                    if reply.len() > most {
+                        break;
+                    }
                 }
             }
             picks => reply.bulks(&choose(set, picks, || set.random(|| dice.roll()))),

@@ -139,16 +139,19 @@ pub fn tell_members<'m>(
     count: usize,
     members: impl Iterator<Item = (&'m [u8], f64)>,
 ) {
-    let nested = scores && proto == Proto::Resp3;
-    reply.array(if scores && !nested { 2 * count } else { count });
-    for (member, score) in members {
-        if nested {
-            reply.array(2);
-        }
-        reply.bulk(member);
-        if scores {
-            reply.double(score);
-        }
+    reply.array(if scores && proto == Proto::Resp2 { 2 * count } else { count });
+    for member in members {
+        tell_member(reply, proto, scores, member);
+    }
+}
+
+fn tell_member(reply: &mut Writer<'_>, proto: Proto, scores: bool, (member, score): (&[u8], f64)) {
+    if scores && proto == Proto::Resp3 {
+        reply.array(2);
+    }
+    reply.bulk(member);
+    if scores {
+        reply.double(score);
     }
 }
 
@@ -373,6 +376,7 @@ fn zrandmember(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Refusal::err("value is out of range"));
     }
     let proto = cx.proto;
+    let most = cx.reply_bytes_max(false);
     let found = read(cx, key, |set, mut reply| match picks(wanted, set.len(), || dice.roll()) {
         Picks::All => tell_members(&mut reply, proto, scores, set.len(), set.iter_from(0)),
         Picks::Places(places) => {
@@ -385,8 +389,15 @@ fn zrandmember(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             tell_members(&mut reply, proto, scores, count, drawn.into_iter());
         }
         Picks::Repeated(times) => {
-            let members = (0..times).filter_map(|_| set.random(|| dice.roll()));
-            tell_members(&mut reply, proto, scores, times, members);
+            reply.array(if scores && proto == Proto::Resp2 { 2 * times } else { times });
+            for _ in 0..times {
+                if let Some(member) = set.random(|| dice.roll()) {
+                    tell_member(&mut reply, proto, scores, member);
+                }
+                if reply.len() > most {
+                    break;
+                }
+            }
         }
     })?;
     cx.server.dice = dice;

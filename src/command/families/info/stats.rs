@@ -43,7 +43,7 @@ pub const ROWS: &[Row] = &[
     Field("pubsubshard_channels", |server| server.pubsub.shards.len().to_string()),
     Field("latest_fork_usec", zero),
     Field("total_forks", zero),
-    Field("migrate_cached_sockets", zero),
+    Field("migrate_cached_sockets", |server| server.kept_migrations.to_string()),
     Field("slave_expires_tracked_keys", |server| server.local_deadlines.len().to_string()),
     Field("active_defrag_hits", zero),
     Field("active_defrag_misses", zero),
