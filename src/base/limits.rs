@@ -71,6 +71,17 @@ pub const SCRIPT_MSGPACK_DEPTH_MAX: usize = 16;
 /// The longest pattern of `string.find` and its kin: Lua 5.1 calls itself for each of its items.
 pub const SCRIPT_PATTERN_BYTES_MAX: usize = 4096;
 
+/// Bytes that the debugger of scripts shows of a value for which no other limit is set (`maxlen 0`)...
+pub const DEBUGGER_VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// ... and keeps of lines until the script stops.
+pub const DEBUGGER_LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes that the debugger's client may send without a whole command.
+pub const DEBUGGER_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+const _: () = assert!(DEBUGGER_VALUE_BYTES_MAX < DEBUGGER_LINES_BYTES_MAX);
+
 /// Masters that one group of sentinels watches.
 pub const GROUP_MASTERS_MAX: usize = 4096;
 

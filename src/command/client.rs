@@ -67,6 +67,8 @@ pub struct Client {
     pub replies: Replies,
     /// CLIENT TRACKING.
     pub tracking: Option<Box<Tracking>>,
+    /// SCRIPT DEBUG: its next EVAL is a session of the debugger.
+    pub debugs: Option<Debugs>,
     pub blocked: Option<Blocked>,
     pub closing: Option<Closing>,
     /// Since when its output has been above the soft limit of its class (monotonic).
@@ -134,6 +136,15 @@ pub enum Replies {
     /// The command that is being executed is not answered (`CLIENT REPLY SKIP` itself), and neither is the next.
     SkipNext,
     Skip,
+}
+
+/// How a script is debugged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Debugs {
+    /// SYNC: on the data.
+    Live,
+    /// YES: as on a copy of the data, which it has not. So it changes nothing.
+    WritesNothing,
 }
 
 /// Why a client's further requests wait.
@@ -206,6 +217,7 @@ impl Client {
             counted: Counted::default(),
             replies: Replies::On,
             tracking: None,
+            debugs: None,
             blocked: None,
             closing: None,
             soft_since: None,

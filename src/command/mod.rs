@@ -18,8 +18,8 @@
 //! 3. A refused command changes nothing and feeds nothing.
 //! 4. What comes from the master or the log is applied without gate, clock and expiry, and feeds nothing.
 //!
-//! Reading order: [`spec`], [`args`], [`cx`], [`gate`], [`call`], [`feed`], [`server`], then a family; [`scripting`] for what
-//! runs scripts.
+//! Reading order: [`spec`], [`args`], [`cx`], [`gate`], [`call`], [`feed`], [`server`], then a family; [`scripting`] and
+//! `running` for scripts, `debugging` for their debugger.
 //!
 //! Adding a command is one row and one function in a file of `families/`.
 //!
@@ -38,6 +38,7 @@ mod client_eviction;
 mod client_line;
 mod client_memory;
 mod cx;
+mod debugging;
 pub mod docs;
 mod events;
 mod eviction;
@@ -56,6 +57,7 @@ mod output_limit;
 mod pause;
 mod pubsub;
 mod refusal;
+mod running;
 pub mod scripting;
 pub mod secrets;
 mod server;
@@ -79,7 +81,7 @@ pub use acl::{Context, Denied, Reason};
 pub use args::{Args, OwnedArgs};
 pub use ask::{Ask, Migration, Moved, Reload, Save};
 pub use awaited::{Awaited, Wait};
-pub use client::{Blocked, Client, Closing, Kind, Multi, Replies, Slot, Watched};
+pub use client::{Blocked, Client, Closing, Debugs, Kind, Multi, Replies, Slot, Watched};
 pub use client_care::PEAK_RESET;
 pub use client_line::client_line;
 use client_line::client_lines;
@@ -94,6 +96,7 @@ pub use output_limit::UNCOUNTED_BYTES;
 pub use pause::{Pause, PauseBy};
 pub use pubsub::{PubSub, Sort};
 pub use refusal::Refusal;
+pub use running::Called;
 pub use server::{LinkEffects, Loading, LoadingFrom, Parts, Server};
 pub use spec::Spec;
 pub use stats::{CommandStat, Sampler, SpecKey, Stats};

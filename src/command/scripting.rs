@@ -1,18 +1,15 @@
-//! Scripts and functions of a node: what is cached, what runs, and what a running script may call.
-//!
-//! A script is executed inside one command, on the thread that owns everything, so its effects are one unit of the
-//! stream. What it calls goes through the same handlers with the same [`Cx`]; only the gate is another one
-//! ([`gate::check_inner`](super::gate)), with the words that scripts know. Nothing of the script itself is fed.
+//! Scripts and functions of a node: what is cached and loaded, and what others may do to the one that runs.
 
 use super::args::{Args, OwnedArgs};
 use super::client::Slot;
-use super::spec::{Group, Spec, WRITE};
-use super::{Cx, Origin, Refusal, Server, gate, table};
+use super::running::Running;
+use super::spec::{Group, Spec};
+use super::{Refusal, Server};
 use crate::rdb::{self, Checksum};
-use crate::resp::{Proto, Request, Writer};
-use crate::script::{self, Denied, Ended, Flags, Host, Libraries, Library, Loaded, Place, Verdict, Vm};
+use crate::resp::{Proto, Request};
+use crate::script::{self, Denied, Flags, Host, Libraries, Library, Place, Verdict, Vm};
 use ahash::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use std::rc::Rc;
 
 /// How long a library may take to be loaded, microseconds.
@@ -22,14 +19,20 @@ const LOAD_US_MAX: u64 = 500_000;
 pub trait Bystanders {
     /// Hears all clients but the one whose script it is.
     fn hear(&self, server: &mut Server, running: Slot);
+
+    /// Sends bytes to a client at once; what cannot be sent for long is given up, and with it the connection.
+    fn tell(&self, server: &mut Server, slot: Slot, bytes: &[u8]);
+
+    /// Waits a moment for a client's bytes: how many have come; `None` when it has left.
+    fn wait_for(&self, server: &mut Server, slot: Slot, heard: &mut Vec<u8>) -> Option<usize>;
 }
 
 /// All of a node's scripting.
 #[derive(Default)]
 pub struct Scripting {
     /// The machine of scripts, and the one of functions; made when they are first needed.
-    eval: Option<Rc<Vm>>,
-    functions: Option<Rc<Vm>>,
+    pub(super) eval: Option<Rc<Vm>>,
+    pub(super) functions: Option<Rc<Vm>>,
     by_sha: HashMap<Box<[u8]>, Rc<Script>, RandomState>,
     /// The same by their text, which is found faster than it is hashed.
     by_text: HashMap<Rc<[u8]>, Rc<Script>, RandomState>,
@@ -47,38 +50,9 @@ pub struct Script {
     /// 40 hexadecimal digits.
     pub sha: Rc<str>,
     pub text: Rc<[u8]>,
-    place: Place,
+    pub(super) place: Place,
     /// `None` without a `#!` line: then the script may do what each of its commands may.
-    flags: Option<Flags>,
-}
-
-/// A script, or a function, that runs.
-pub struct Running {
-    pub name: Rc<str>,
-    slot: Slot,
-    is_eval: bool,
-    /// It is the master's or the log's.
-    obeyed: bool,
-    began_us: u64,
-    read_only: bool,
-    allow_oom: bool,
-    /// It has called a command that writes.
-    wrote: bool,
-    killed: bool,
-    /// The clients that it has said something to, by what it has published or changed.
-    told: HashSet<Slot, RandomState>,
-    /// It has run for longer than `busy-reply-threshold`: the request, for FUNCTION STATS.
-    busy: Option<OwnedArgs>,
-}
-
-impl Running {
-    /// What a client is told that asks for something else meanwhile.
-    fn busy_text(&self) -> &'static str {
-        match self.is_eval {
-            true => "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-            false => "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
-        }
-    }
+    pub(super) flags: Option<Flags>,
 }
 
 impl Scripting {
@@ -209,29 +183,6 @@ impl Scripting {
     pub fn shown(&self) -> Option<(&str, Option<Args<'_>>, u64)> {
         let running = self.running.as_ref()?;
         Some((&running.name, running.busy.as_ref().map(OwnedArgs::args), running.began_us))
-    }
-}
-
-/// What EVAL, FCALL and their kin have in common.
-pub enum Called {
-    Script(Rc<Script>),
-    Function(Rc<Loaded>),
-}
-
-impl Called {
-    fn name(&self) -> &Rc<str> {
-        match self {
-            Called::Script(script) => &script.sha,
-            Called::Function(function) => &function.name,
-        }
-    }
-
-    /// `None`: it has not said.
-    pub fn flags(&self) -> Option<Flags> {
-        match self {
-            Called::Script(script) => script.flags,
-            Called::Function(function) => Some(function.flags),
-        }
     }
 }
 
@@ -378,148 +329,4 @@ impl Host for Loading {
     }
 
     fn replicate(&mut self, _: bool) {}
-}
-
-impl Cx<'_> {
-    /// Runs a script or a function on the rest of `args`: the number of keys, keys, arguments. `ro`: by a command that
-    /// writes nothing.
-    pub fn run_script(&mut self, called: &Called, keys: usize, args: &Args<'_>, ro: bool) -> Result<(), Refusal> {
-        let flags = called.flags();
-        gate::check_script(self, flags, ro)?;
-        let is_eval = matches!(called, Called::Script(_));
-        let running = Running {
-            name: called.name().clone(),
-            slot: self.slot,
-            is_eval,
-            obeyed: self.obeys(),
-            began_us: (self.server.ticks)(),
-            read_only: ro || flags.is_some_and(|flags| flags.has(Flags::NO_WRITES)),
-            allow_oom: flags.is_some_and(|flags| flags.has(Flags::ALLOW_OOM)),
-            wrote: false,
-            killed: false,
-            told: HashSet::default(),
-            busy: None,
-        };
-        let scripting = &mut self.server.scripting;
-        let machine = if is_eval { &scripting.eval } else { &scripting.functions };
-        let vm = machine.clone().expect("what it was compiled in");
-        scripting.running = Some(running);
-        let (spec, db, proto) = (self.spec, self.db, self.proto);
-        let mut buffer = vm.take_buffer();
-        let mut writer = Writer::new(&mut buffer, proto);
-        let name = called.name().clone();
-        let mut inner = Inner { args: *args, last: None, cx: self };
-        let (keys, rest) = (args.all().skip(3).take(keys), args.all().skip(3 + keys));
-        let ended = match called {
-            Called::Script(script) => vm.eval(&mut inner, (&name, script.place), keys, rest, &mut writer),
-            Called::Function(function) => vm.call(&mut inner, (&name, function.place), keys, rest, &mut writer),
-        };
-        (self.spec, self.db) = (spec, db);
-        let scripting = &mut self.server.scripting;
-        scripting.running = None;
-        scripting.unfed = false;
-        let result = match ended {
-            Ended { counted: Some(text), failed: true } => Err(Refusal::Text(text.into())),
-            Ended { counted, .. } => {
-                if let Some(text) = counted {
-                    self.server.stats.error(text.split(' ').next().unwrap_or("ERR").to_string());
-                }
-                self.out.extend_from_slice(&buffer);
-                Ok(())
-            }
-        };
-        vm.give_back(buffer);
-        result
-    }
-}
-
-/// The server, as the script of one command sees it.
-struct Inner<'x, 'a, 'w> {
-    cx: &'x mut Cx<'a>,
-    /// The request that runs the script.
-    args: Args<'w>,
-    /// The command that was called last: the first guess of the next look-up.
-    last: Option<&'static Spec>,
-}
-
-impl Inner<'_, '_, '_> {
-    fn running(&mut self) -> &mut Running {
-        self.cx.server.scripting.running.as_mut().expect("its script runs")
-    }
-
-    fn check(&mut self, spec: &'static Spec, args: &Args<'_>) -> Result<(), Denied> {
-        if !spec.fits(args.len()) {
-            self.cx.server.stats.error("ERR".to_string());
-            return Err(Denied::Arity);
-        }
-        let running = self.running();
-        let script = gate::Script { read_only: running.read_only, wrote: running.wrote, allow_oom: running.allow_oom };
-        gate::check_inner(self.cx, spec, args, script).map_err(|refusal| {
-            self.cx.server.stats.error(refusal.code());
-            Denied::Other(refusal.text().into_owned())
-        })
-    }
-}
-
-impl Host for Inner<'_, '_, '_> {
-    fn call(&mut self, words: Request<'_>, proto: Proto, reply: &mut Vec<u8>) -> Result<(), Denied> {
-        let mut args = Args::new(words);
-        let Ok(spec) = table::find(self.last, &mut args) else {
-            self.cx.server.stats.error("ERR".to_string());
-            return Err(Denied::Unknown);
-        };
-        self.last = Some(spec);
-        if let Err(denied) = self.check(spec, &args) {
-            self.cx.server.stats.of(spec).rejected += 1;
-            return Err(denied);
-        }
-        self.running().wrote |= spec.flags.has(WRITE);
-        let cx = &mut *self.cx;
-        let outer = std::mem::replace(&mut cx.proto, proto);
-        std::mem::swap(&mut cx.out, reply);
-        cx.run(spec, &mut args);
-        std::mem::swap(&mut cx.out, reply);
-        cx.proto = outer;
-        Ok(())
-    }
-
-    fn interrupt(&mut self) -> Verdict {
-        if self.cx.origin == Origin::Log {
-            return Verdict::GoOn;
-        }
-        let threshold_ms = self.cx.server.config.settings.busy_reply_threshold;
-        let elapsed_ms = ((self.cx.server.ticks)() - self.running().began_us) / 1000;
-        if self.running().busy.is_none() {
-            if threshold_ms <= 0 || elapsed_ms < threshold_ms as u64 {
-                return Verdict::GoOn;
-            }
-            let request = OwnedArgs::copy(&self.args);
-            let running = self.running();
-            running.busy = Some(request);
-            tracing::warn!(
-                "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the \
-                 script using the {} command. Script name is: {}.",
-                if running.is_eval { "SCRIPT KILL" } else { "FUNCTION KILL" },
-                running.name
-            );
-        }
-        let slot = self.running().slot;
-        if let Some(bystanders) = self.cx.server.scripting.bystanders.clone() {
-            bystanders.hear(self.cx.server, slot);
-        }
-        match self.running().killed {
-            true => Verdict::Stop("Script killed by user with SCRIPT KILL..."),
-            false => Verdict::GoOn,
-        }
-    }
-
-    fn may(&mut self, words: Request<'_>) -> Option<bool> {
-        let mut args = Args::new(words);
-        let spec = table::find(None, &mut args).ok()?;
-        Some(gate::may(self.cx, spec, &args))
-    }
-
-    fn replicate(&mut self, on: bool) {
-        self.cx.server.scripting.unfed = !on;
-    }
 }

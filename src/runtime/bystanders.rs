@@ -6,7 +6,10 @@
 //! As in Redis timers rest meanwhile, and a signal to stop waits for the script; but links do not grow late by it: replicas'
 //! acknowledgements are taken, and a replica whose own script takes long acknowledges and sees that its master speaks.
 //!
-//! Nothing of the script leaves (N1). What a command may say while a script runs shows none of its effects, and a client
+//! A script that is debugged stops for as long as its client thinks: the client's own socket is waited for here, a moment at
+//! a time, and others are heard in between.
+//!
+//! Nothing of the script leaves (N1), but to the client that debugs it. What a command may say while a script runs shows none of its effects, and a client
 //! to which the script has said something is not heard any more: that goes out with the script's turn, and what the client
 //! asks comes behind it. What was executed before the script is appended first; the script's own effects are not among
 //! it, they are a unit that is still open.
@@ -17,7 +20,7 @@ use super::world::World;
 use super::{clock, links, listener};
 use crate::base::limits::READ_SHARE_BYTES;
 use crate::command::scripting::Bystanders;
-use crate::command::{Ask, Client, Kind, Save, Server, Slot};
+use crate::command::{Ask, Client, Closing, Kind, Save, Server, Slot};
 use crate::config::AppendFsync;
 use crate::resp;
 use crate::session;
@@ -28,6 +31,13 @@ use std::rc::{Rc, Weak};
 const PAUSE_US: u64 = 10_000;
 /// ... and for so many times what it took to hear them.
 const PAUSE_TIMES: u64 = 4;
+
+/// How long the debugger's client is waited for before others are heard, milliseconds...
+const WAIT_MS: u16 = 10;
+/// ... and how long it may take to make room for what it is told.
+const TELL_MS_MAX: u64 = 5000;
+/// Bytes that are read from it at a time.
+const HEARD_BYTES: usize = 4096;
 
 /// The way from a running script back to the sockets.
 pub struct Hearing {
@@ -53,6 +63,28 @@ impl Bystanders for Hearing {
         }
         let now = clock::micros();
         self.due_us.set(now + PAUSE_US.max(PAUSE_TIMES * now.saturating_sub(began)));
+    }
+
+    fn tell(&self, server: &mut Server, slot: Slot, bytes: &[u8]) {
+        let Some(world) = self.world.upgrade() else { return };
+        let Some(connection) = world.connection(slot) else { return };
+        // What was executed before the script may show in what it is told.
+        if !in_log(&world, server) || !connection.write_whole(bytes, TELL_MS_MAX) {
+            server.close(slot, Closing::Now);
+            return;
+        }
+        server.stats.net_out += bytes.len() as u64;
+        server.stats.writes += 1;
+    }
+
+    fn wait_for(&self, server: &mut Server, slot: Slot, heard: &mut Vec<u8>) -> Option<usize> {
+        let world = self.world.upgrade()?;
+        let connection = world.connection(slot)?;
+        heard.resize(HEARD_BYTES, 0);
+        let count = connection.read_within(heard, WAIT_MS);
+        heard.truncate(count.unwrap_or(0));
+        server.stats.net_in += heard.len() as u64;
+        count
     }
 }
 

@@ -12,6 +12,7 @@ use crate::command::{Closing, Slot};
 use crate::session::{self, Progress};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -82,18 +83,18 @@ impl Connection {
             match stream.try_write(bytes) {
                 Ok(0) => return (all - bytes.len(), Sent::Broken),
                 Ok(n) => bytes = &bytes[n..],
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.unsent.set(true);
                     self.wake();
                     return (all - bytes.len(), Sent::Blocked);
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return (all - bytes.len(), Sent::Broken),
             }
         }
         match stream.try_flush() {
             Ok(()) => (all, Sent::All),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.unsent.set(true);
                 self.wake();
                 (all, Sent::Blocked)
@@ -117,6 +118,37 @@ impl Connection {
             self.wake();
         }
         count
+    }
+
+    /// Waits so long for bytes and reads them, for a loop that is held up: how many; `None` at the end.
+    pub fn read_within(&self, buffer: &mut [u8], wait_ms: u16) -> Option<usize> {
+        let mut stream = self.stream.borrow_mut();
+        for waits in [true, false] {
+            match stream.read_now(buffer) {
+                Ok(0) => return None,
+                Ok(count) => return Some(count),
+                Err(why) if why.kind() == ErrorKind::WouldBlock && waits => stream.wait_now(false, wait_ms),
+                Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
+                Err(_) => return None,
+            }
+        }
+        Some(0)
+    }
+
+    /// Gives all of it to the system, for a loop that is held up; `false` where that takes longer, or cannot be.
+    pub fn write_whole(&self, mut bytes: &[u8], within_ms: u64) -> bool {
+        let mut stream = self.stream.borrow_mut();
+        let until = clock::micros() + within_ms * 1000;
+        while !bytes.is_empty() {
+            match stream.write_now(bytes) {
+                Ok(0) => return false,
+                Ok(count) => bytes = &bytes[count..],
+                Err(why) if why.kind() == ErrorKind::WouldBlock && clock::micros() < until => stream.wait_now(true, 10),
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// Reads, executes and sends until the connection is over.

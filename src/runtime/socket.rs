@@ -3,10 +3,11 @@
 //! An enum and not a trait object, so that a plain TCP connection costs one branch and no call through a pointer. Two
 //! ways to use one: without waiting, as the turn does (`try_write`), and as any stream of tokio's.
 
+use nix::poll::{PollFd, PollFlags, poll};
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Result};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -186,6 +187,17 @@ impl Socket {
                 Ok(count)
             }),
         }
+    }
+
+    /// Waits until it can be read from, or written to, but not for longer. For a loop that is held up.
+    pub fn wait_now(&self, to_write: bool, wait_ms: u16) {
+        let descriptor = match self {
+            Socket::Unix(stream) => stream.as_fd(),
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Tls(stream) => stream.get_ref().0.stream.as_fd(),
+        };
+        let wanted = if to_write { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        let _ = poll(&mut [PollFd::new(descriptor, wanted)], wait_ms);
     }
 
     /// Whether something is there to be read, the end included. For a loop that is held up.

@@ -1,11 +1,13 @@
 //! The functions of `redis.*` and `server.*`, as far as they are not written in Lua (`prelude.lua`).
 
+use super::debugger::{self, Debugger};
 use super::from_reply::{error_table, from_reply};
 use super::host;
 use super::library::{Flags, Registered};
 use super::table::Table as Named;
 use super::vm::{Form, State, raise_table, raised};
 use crate::base::REDIS_VERSION;
+use crate::base::limits::DEBUGGER_VALUE_BYTES_MAX;
 use crate::resp::Proto;
 use mlua::{Lua, MultiValue, Result, Table, Value};
 use sha1::{Digest, Sha1};
@@ -58,6 +60,14 @@ fn functions(lua: &Lua, name: Named, state: &Rc<State>) -> Result<Table> {
     let own = state.clone();
     let may = move |_: &Lua, values: MultiValue| acl_check_cmd(name, &own, &values);
     table.raw_set("acl_check_cmd", lua.create_function(may)?)?;
+    let own = state.clone();
+    table.raw_set("breakpoint", lua.create_function(move |_, ()| Ok(breakpoint(&own)))?)?;
+    let own = state.clone();
+    let show = move |_: &Lua, values: MultiValue| {
+        debug(&own, &values);
+        Ok(())
+    };
+    table.raw_set("debug", lua.create_function(show)?)?;
     Ok(table)
 }
 
@@ -77,22 +87,48 @@ fn call(lua: &Lua, name: Named, state: &State, values: MultiValue, raises: bool)
     };
     // Taken for as long as the command runs.
     let mut words = state.words.take();
+    let steps = state.steps.get();
+    let tell_error = |text: &str| debugged(state, |debugger| debugger.log(format!("<error> {text}")));
     if let Err(why) = words.gather(&values) {
         state.words.replace(words);
-        return failed(name.denial(why).as_bytes(), Form::Table);
+        let text = name.denial(why);
+        if steps {
+            tell_error(text.trim_start_matches("ERR "));
+        }
+        return failed(text.as_bytes(), Form::Table);
     }
     drop(values);
+    if steps {
+        debugged(state, |debugger| debugger.log_call(words.request().iter()));
+    }
     let mut reply = state.reply.take();
     let called = host::ask(|host| host.call(words.request(), state.proto.get(), &mut reply));
     state.words.replace(words);
     let result = match called {
         None => failed(name.named("ERR @.call can only be called from a script").as_bytes(), Form::Table),
-        Some(Err(why)) => failed(name.denial(why).as_bytes(), Form::Counted),
+        Some(Err(why)) => {
+            let text = name.denial(why);
+            if steps {
+                tell_error(text.trim_start_matches("ERR "));
+            }
+            failed(text.as_bytes(), Form::Counted)
+        }
         Some(Ok(())) => match reply.strip_prefix(b"-") {
-            Some(text) => failed(text.trim_ascii_end(), Form::Counted),
+            Some(text) => {
+                if steps {
+                    tell_error(&String::from_utf8_lossy(reply.trim_ascii_end()));
+                }
+                failed(text.trim_ascii_end(), Form::Counted)
+            }
             None => from_reply(lua, &reply),
         },
     };
+    if steps && !reply.is_empty() {
+        let (proto, reply) = (state.proto.get(), &reply);
+        debugged(state, |debugger| {
+            debugger.log_value("<reply> ", |line, limit| debugger::reply(line, reply, proto, limit));
+        });
+    }
     reply.clear();
     reply.shrink_to(4096);
     state.reply.replace(reply);
@@ -109,6 +145,34 @@ fn acl_check_cmd(name: Named, state: &State, values: &MultiValue) -> Result<Valu
         Some(may) => Ok(Value::Boolean(may)),
         None => failure(&name.named("ERR Invalid command passed to @.acl_check_cmd()")),
     }
+}
+
+/// Tells a session of the debugger.
+#[cold]
+fn debugged(state: &State, tell: impl FnOnce(&mut Debugger)) {
+    if let Some(debugger) = state.debugger.borrow_mut().as_mut() {
+        tell(debugger);
+    }
+}
+
+/// `redis.breakpoint()`: whether there is a session that it stops.
+fn breakpoint(state: &State) -> bool {
+    let debugger = &mut *state.debugger.borrow_mut();
+    debugger.as_mut().map(|debugger| debugger.asked = true).is_some()
+}
+
+/// `redis.debug(value, ...)`
+fn debug(state: &State, values: &MultiValue) {
+    debugged(state, |debugger| {
+        debugger.log_debug(|line| {
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    line.extend_from_slice(b", ");
+                }
+                debugger::value(line, value, DEBUGGER_VALUE_BYTES_MAX);
+            }
+        });
+    });
 }
 
 /// `redis.sha1hex(text)`

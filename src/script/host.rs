@@ -24,12 +24,33 @@ pub trait Host {
 
     /// Whether what the script changes from here on goes to the log and the replicas.
     fn replicate(&mut self, on: bool);
+
+    /// Sends these bytes to the client of a session of the debugger.
+    fn tell(&mut self, _bytes: &[u8]) {}
+
+    /// Waits for that client.
+    fn hear(&mut self, _heard: &mut Vec<u8>) -> Heard {
+        Heard::Gone
+    }
+}
+
+/// What has come of the wait for the debugger's client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Something came.
+    Bytes,
+    /// It has closed its connection.
+    Gone,
+    /// The script is to end, as with [`Verdict::Stop`].
+    Stop(&'static str),
 }
 
 /// What becomes of a script that was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     GoOn,
+    /// It goes on, but where it is debugged it has run for so long that its client is asked.
+    Late,
     /// It ends with this error, whatever it does to catch it.
     Stop(&'static str),
 }

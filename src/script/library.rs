@@ -61,7 +61,7 @@ pub fn script_head(text: &[u8]) -> Result<(Option<Flags>, &[u8]), String> {
         let Some(names) = part.strip_prefix("flags=") else {
             return Err(format!("Unknown lua shebang option: {part}"));
         };
-        for name in names.split(',') {
+        for name in names.split(',').filter(|_| !names.is_empty()) {
             flags = flags.with(name).ok_or_else(|| format!("Unexpected flag in script shebang: {name}"))?;
         }
     }
@@ -227,6 +227,8 @@ mod tests {
         assert_eq!(flags.unwrap().names().collect::<Vec<_>>(), ["no-writes", "allow-oom"]);
         assert_eq!(rest, b"\nreturn 1");
         let error = |text: &[u8]| script_head(text).unwrap_err();
+        assert_eq!(script_head(b"#!lua flags=\nx"), Ok((Some(Flags::default()), &b"\nx"[..])));
+        assert_eq!(error(b"#!lua flags=no-writes,\n"), "Unexpected flag in script shebang: ");
         assert_eq!(error(b"#!lua"), "Invalid script shebang");
         assert_eq!(error(b"#!not-lua\n"), "Unexpected engine in script shebang: #!not-lua");
         assert_eq!(error(b"#!lua badger=data\n"), "Unknown lua shebang option: badger=data");

@@ -17,7 +17,7 @@
 //!
 //! Reading order: [`host`](Host), `vm` and its `prelude.lua`, `table` and `api` (`redis.*`, `server.*`), `from_reply`, `to_reply`, `library` (heads
 //! of scripts, libraries of functions), then what scripts have beside: `cjson`, `cmsgpack`, `packed` (`struct`), `bits`,
-//! `random`.
+//! `random`; and the `debugger`.
 //!
 //! Lua 5.1 has no read-only tables, and Redis' own Lua is patched to have them; here the prelude hides the tables behind
 //! empty ones. The other way, a patched Lua of our own, would be a fork of a C library to look after.
@@ -28,6 +28,7 @@ mod api;
 mod bits;
 mod cjson;
 mod cmsgpack;
+pub mod debugger;
 mod from_reply;
 mod host;
 mod library;
@@ -42,7 +43,7 @@ mod vm;
 mod words;
 
 pub use api::sha1_hex;
-pub use host::{Host, Verdict};
+pub use host::{Heard, Host, Verdict};
 pub use library::{Flags, Libraries, Library, Loaded, library_head, script_head};
 pub use table::Denied;
 pub use vm::{Ended, Place, Vm};

@@ -186,10 +186,6 @@ globals.cjson = protect(api.cjson)
 local while_loading = setmetatable({}, strict)
 for _, name in base.ipairs({ 'redis', 'server' }) do
   local functions = api[name]
-  function functions.breakpoint()
-    return false
-  end
-  function functions.debug() end
   function functions.replicate_commands()
     return true
   end

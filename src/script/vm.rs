@@ -3,6 +3,7 @@
 //! There are two, one for scripts and one for functions, made when they are first needed. Each is driven from one place at a
 //! time; what a running script asks for goes to the [`Host`] that it was lent.
 
+use super::debugger::Debugger;
 use super::from_reply::error_table;
 use super::host::{self, Host, Verdict};
 use super::library::{Loaded, Registered};
@@ -13,15 +14,20 @@ use super::{api, bits, cjson, cmsgpack, packed, random};
 use crate::base::limits::{SCRIPT_HOOK_INSTRUCTIONS, SCRIPT_PATTERN_BYTES_MAX};
 use crate::resp::{Proto, Writer};
 use mlua::chunk::ChunkMode;
-use mlua::debug::HookTriggers;
+use mlua::debug::{Debug, HookTriggers};
 use mlua::{Error, Function, Lua, LuaOptions, LuaString, Result, StdLib, Table, Value, VmState};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The name of what is compiled: errors quote it.
-const SCRIPT_NAME: &str = "@user_script";
+pub const SCRIPT_NAME: &str = "@user_script";
 const FUNCTION_NAME: &str = "@user_function";
 const PRELUDE_NAME: &str = "@prelude";
+
+/// What of Lua's own a machine begins with; the prelude chooses of it.
+pub fn libraries() -> StdLib {
+    StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS
+}
 
 /// Where a compiled script or function is kept in its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +35,7 @@ pub struct Place(usize);
 
 /// See the module.
 pub struct Vm {
-    lua: Lua,
+    pub lua: Lua,
     /// What scripts see as `_G`.
     outer: Table,
     /// What it shows.
@@ -41,7 +47,7 @@ pub struct Vm {
     /// Compiled scripts, or the callbacks of functions, by their places.
     kept: Table,
     next: Cell<usize>,
-    state: Rc<State>,
+    pub state: Rc<State>,
     /// The reply of a script, before it joins the client's.
     reply: RefCell<Vec<u8>>,
 }
@@ -55,9 +61,15 @@ pub struct State {
     pub reply: RefCell<Vec<u8>>,
     pub random: Rc<Random>,
     /// The script is to end, with this error.
-    stopped: Cell<Option<&'static str>>,
+    pub stopped: Cell<Option<&'static str>>,
     /// The functions that a library has registered so far, while it is loaded.
     pub library: RefCell<Option<Vec<Registered>>>,
+    /// In a machine of a session of the debugger.
+    pub debugger: RefCell<Option<Debugger>>,
+    /// It stops at the next line; what is called before it is told.
+    pub steps: Cell<bool>,
+    /// It has stopped, and does what its client wants.
+    pub converses: Cell<bool>,
 }
 
 /// How a script ended.
@@ -72,8 +84,11 @@ pub struct Ended {
 impl Vm {
     /// A machine with Redis' globals.
     pub fn new() -> Result<Vm> {
-        let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
-        let lua = Lua::new_with(libs, LuaOptions::default())?;
+        Vm::on(Lua::new_with(libraries(), LuaOptions::default())?)
+    }
+
+    /// The same, made of a Lua that is new.
+    pub fn on(lua: Lua) -> Result<Vm> {
         let state = Rc::new(State::default());
         let outer = lua.create_table()?;
         let api = lua.create_table()?;
@@ -255,7 +270,7 @@ impl Vm {
     fn watch(&self) -> Result<()> {
         let triggers = HookTriggers::new().every_nth_instruction(SCRIPT_HOOK_INSTRUCTIONS);
         let state = self.state.clone();
-        self.lua.set_global_hook(triggers, move |lua, _| interrupt(lua, &state))
+        self.lua.set_global_hook(triggers, move |lua, _| interrupt(lua, &state).map(|_| VmState::Continue))
     }
 
     /// What was stopped has ended.
@@ -278,30 +293,33 @@ impl Vm {
     }
 }
 
-/// Asks the host whether the script may go on. One that may not is interrupted at every instruction from then on, so
-/// that it cannot catch the error and live; what notes the error's place behind it is let through.
-fn interrupt(lua: &Lua, state: &Rc<State>) -> Result<VmState> {
+/// Asks the host whether the script may go on; whether it has run for long. One that may not is interrupted at every
+/// instruction from then on; what notes the error's place behind it is let through.
+pub fn interrupt(lua: &Lua, state: &Rc<State>) -> Result<bool> {
     if let Some(why) = state.stopped.get() {
-        return if script_frame(lua, 0).is_some() {
-            Err(Error::RuntimeError(why.to_string()))
-        } else {
-            Ok(VmState::Continue)
-        };
+        return if script_frame(lua, 0).is_some() { Err(Error::RuntimeError(why.to_string())) } else { Ok(false) };
     }
     match host::ask(|host| host.interrupt()) {
-        None | Some(Verdict::GoOn) => Ok(VmState::Continue),
-        Some(Verdict::Stop(why)) => {
-            state.stopped.set(Some(why));
-            let own = state.clone();
-            let triggers = HookTriggers::new().every_nth_instruction(1);
-            lua.set_global_hook(triggers, move |lua, _| interrupt(lua, &own))?;
-            Err(Error::RuntimeError(why.to_string()))
-        }
+        None | Some(Verdict::GoOn) => Ok(false),
+        Some(Verdict::Late) => Ok(true),
+        Some(Verdict::Stop(why)) => Err(stop(lua, state, why)),
+    }
+}
+
+/// Ends what runs, so that it cannot catch the error and live; the error that is to be raised.
+pub fn stop(lua: &Lua, state: &Rc<State>, why: &'static str) -> Error {
+    state.stopped.set(Some(why));
+    let own = state.clone();
+    let triggers = HookTriggers::new().every_nth_instruction(1);
+    let hook = move |lua: &Lua, _: &Debug| interrupt(lua, &own).map(|_| VmState::Continue);
+    match lua.set_global_hook(triggers, hook) {
+        Ok(()) => Error::RuntimeError(why.to_string()),
+        Err(error) => error,
     }
 }
 
 /// Compiles text, and nothing but text: bytes that claim to be compiled code are not looked at.
-fn compile(lua: &Lua, text: &[u8], name: &str, env: &Table) -> std::result::Result<Function, String> {
+pub fn compile(lua: &Lua, text: &[u8], name: &str, env: &Table) -> std::result::Result<Function, String> {
     if text.first() == Some(&0x1b) {
         return Err(format!("{}: bad code in precompiled chunk", name.trim_start_matches(['@', '='])));
     }
@@ -395,6 +413,16 @@ pub fn raised(lua: &Lua, error: Value) -> Result<Value> {
         return Ok(Value::Table(table));
     }
     Ok(Value::String(lua.create_string(text_of(root.clone()))?))
+}
+
+/// The words of an error that was raised, as a person reads them.
+pub fn message(lua: &Lua, error: Error) -> String {
+    let text = match raised(lua, Value::Error(Box::new(error))) {
+        Ok(table @ Value::Table(_)) => error_text(&table),
+        Ok(other) => plain_text(&other),
+        Err(error) => text_of(error),
+    };
+    text.split("\nstack traceback:").next().unwrap_or_default().to_string()
 }
 
 /// What a fallible function has come to.

@@ -4,7 +4,8 @@
 use super::help::help;
 use super::script::keys;
 use crate::base::glob;
-use crate::command::scripting::{Called, Policy};
+use crate::command::Called;
+use crate::command::scripting::Policy;
 use crate::command::spec::{
     ALLOW_BUSY, DENYOOM, Flags, Group, LOADING, MAY_REPLICATE, MOVABLE_KEYS, NO_MANDATORY_KEYS, NONE, NOSCRIPT,
     READONLY, SKIP_MONITOR, STALE, Spec, WRITE, keys_counted, spec,

@@ -2,12 +2,12 @@
 
 use super::help::help;
 use crate::base::number::parse_i64;
-use crate::command::scripting::Called;
+use crate::command::Called;
 use crate::command::spec::{
     ALLOW_BUSY, Flags, Group, LOADING, MAY_REPLICATE, MOVABLE_KEYS, NO_MANDATORY_KEYS, NONE, NOSCRIPT, READONLY,
     SKIP_MONITOR, STALE, Spec, keys_counted, spec,
 };
-use crate::command::{Args, Cx, Outcome, Refusal};
+use crate::command::{Args, Cx, Debugs, Outcome, Refusal};
 
 const RUNS: Flags = NOSCRIPT.or(SKIP_MONITOR).or(MAY_REPLICATE).or(NO_MANDATORY_KEYS).or(STALE).or(MOVABLE_KEYS);
 const RUNS_RO: Flags = NOSCRIPT.or(SKIP_MONITOR).or(NO_MANDATORY_KEYS).or(STALE).or(READONLY).or(MOVABLE_KEYS);
@@ -63,7 +63,11 @@ fn evalsha_ro(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn by_text(cx: &mut Cx<'_>, args: &Args<'_>, ro: bool) -> Outcome {
-    let keys = keys(args, Refusal::NotInteger)?;
+    let keys = keys(args, Refusal::NotInteger);
+    if cx.client().debugs.is_some() {
+        return cx.debug_script(keys, args, ro);
+    }
+    let keys = keys?;
     let script = cx.server.scripting.define(args.at(1))?;
     cx.run_script(&Called::Script(script), keys, args, ro)
 }
@@ -72,6 +76,9 @@ fn by_sha(cx: &mut Cx<'_>, args: &Args<'_>, ro: bool) -> Outcome {
     let sha = args.at(1);
     if sha.len() != 40 {
         return Err(missing());
+    }
+    if cx.client().debugs.is_some() {
+        return Err(Refusal::err("Please use EVAL instead of EVALSHA for debugging"));
     }
     let keys = keys(args, Refusal::NotInteger)?;
     let script = cx.server.scripting.script(sha).ok_or_else(missing)?;
@@ -133,16 +140,21 @@ fn kill(cx: &mut Cx<'_>, _args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// SCRIPT DEBUG YES | SYNC | NO: the debugger stops the server, or forks it; a node does neither.
+/// SCRIPT DEBUG YES | SYNC | NO: the next EVAL is a session of the debugger, or not. Where Redis forks for YES, here
+/// writes are refused in the session.
 fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    if args.take("no") {
-        cx.reply().ok();
-        return Ok(());
+    if cx.has_pending_replies() {
+        return Err(Refusal::err("SCRIPT DEBUG must be called outside a pipeline"));
     }
-    if args.take("yes") || args.take("sync") {
-        return Err(Refusal::err("The debugger of scripts is not served here"));
-    }
-    Err(Refusal::err("Use SCRIPT DEBUG YES/SYNC/NO"))
+    let debugs = match () {
+        () if args.take("no") => None,
+        () if args.take("yes") => Some(Debugs::WritesNothing),
+        () if args.take("sync") => Some(Debugs::Live),
+        () => return Err(Refusal::err("Use SCRIPT DEBUG YES/SYNC/NO")),
+    };
+    cx.client().debugs = debugs;
+    cx.reply().ok();
+    Ok(())
 }
 
 /// SCRIPT HELP
@@ -150,8 +162,8 @@ fn show_help(cx: &mut Cx<'_>, _args: &mut Args<'_>) -> Outcome {
     help(
         cx,
         &[
-            "DEBUG NO",
-            "    Accepted; the debugger itself is not served here.",
+            "DEBUG (YES|SYNC|NO)",
+            "    Debug the next script of this connection: SYNC on the data, YES without writing.",
             "EXISTS <sha1> [<sha1> ...]",
             "    Say which scripts are in the cache.",
             "FLUSH [ASYNC|SYNC]",
