@@ -630,6 +630,46 @@ fn a_master_that_was_replaced_while_it_was_down_is_heeded_at_once() {
     assert_eq!(served(&promoted), (0, 1), "it held nothing of its own");
 }
 
+/// Sentinels say hello on a master that came back before they have told it whom to follow.
+#[test]
+fn a_message_takes_no_id_on_a_master_that_came_back() {
+    let mut master = Server::node(FAST);
+    let mut replica = replica_of(&master);
+    master.ok("SET k 1");
+    replica.wait_in_step(&master);
+    replica.kill();
+    for end in ["crash", "stop"] {
+        let before = master.place();
+        if end == "stop" {
+            master.client().send(&["SHUTDOWN"]).expect("sent");
+            master.wait_end();
+            master.start();
+        } else {
+            master.crash();
+        }
+        let mut listener = master.client();
+        listener.ask("SUBSCRIBE hello");
+        assert_eq!(master.ask("PUBLISH hello there"), Frame::Int(1));
+        assert_eq!(master.ask("SPUBLISH hello there"), Frame::Int(0));
+        assert_eq!(master.cmd(&["EVAL", "return redis.call('PUBLISH', 'hello', 'you')", "0"]), Frame::Int(1));
+        assert_eq!(listener.receive().expect("a message").items().map(<[Frame]>::len), Some(3));
+        assert_eq!(master.place(), before, "behind a {end}");
+        assert_eq!(master.info("replication").get("master_replid2"), "0".repeat(40));
+    }
+    // Whoever follows now resumes under a new id, and messages are bytes of the stream again.
+    let before = master.place();
+    replica.start();
+    replica.wait_in_step(&master);
+    assert_eq!(served(&master), (0, 1), "in part");
+    assert_ne!(master.place().0, before.0, "the first PSYNC takes it");
+    let mut listener = replica.client();
+    listener.ask("SUBSCRIBE hello");
+    let offset = master.place().1;
+    master.ask("PUBLISH hello there");
+    assert_eq!(listener.receive().expect("a message").items().map(<[Frame]>::len), Some(3));
+    assert!(master.place().1 > offset);
+}
+
 #[test]
 fn a_killed_master_asks_nobody() {
     let mut master = Server::node(FAST);

@@ -2,14 +2,26 @@
 //!
 //! The rules are Redis' own (<https://redis.io/docs/latest/commands/keys/>). A pattern with many stars could cost
 //! exponential time in a naive matcher; this one goes back to the last star only, so it costs at most pattern x text.
+//! Redis looks no further than a thousand stars, and so does this one.
+
+/// Runs of stars, between two of which something stands, that a match may go through.
+const STARS_MAX: usize = 1000;
 
 /// Whether `text` matches `pattern` as a whole. With `nocase`, ASCII letters of both cases are the same.
 pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None; // pattern place behind the last star, text place it was tried at
+    let mut stars = 0;
     while t < text.len() {
         if p < pattern.len() && pattern[p] == b'*' {
-            p += 1;
+            p += pattern[p..].iter().take_while(|&&c| c == b'*').count();
+            stars += 1;
+            if p == pattern.len() {
+                return true;
+            }
+            if stars > STARS_MAX {
+                return false;
+            }
             star = Some((p, t));
             continue;
         }
@@ -110,5 +122,14 @@ mod tests {
     fn many_stars_cost_no_exponential_time() {
         let pattern = b"a*".repeat(100);
         assert!(!matches(&[&pattern[..], b"b"].concat(), &b"a".repeat(5000), false));
+    }
+
+    #[test]
+    fn more_stars_than_redis_looks_at_match_nothing() {
+        let (text, stars) = (b"a".repeat(5000), |count| b"*?".repeat(count));
+        assert!(matches(&stars(1000), &text, false));
+        assert!(!matches(&stars(1001), &text, false));
+        assert!(matches(&[stars(1000), b"*".to_vec()].concat(), &text, false), "the last one takes the rest");
+        assert!(matches(&[b"*".repeat(5000), b"a".to_vec()].concat(), &text, false), "a run is one star");
     }
 }

@@ -157,7 +157,6 @@ impl Server {
             return;
         }
         let Some(Blocked::Keys { deadline, request, .. }) = self.lift(slot) else { return };
-        self.clients[slot].commands -= 1; // it is counted again
         self.awaited.again = Some(deadline);
         self.request(slot, request.args());
         self.awaited.again = None;

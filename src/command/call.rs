@@ -15,7 +15,6 @@ impl Server {
         let spec = self.names.find(client.last, &mut args);
         let (db, proto) = (client.db, client.proto);
         let out = std::mem::take(&mut client.out);
-        client.commands += 1;
         let mut cx = Cx::new(self, slot, db, proto, out, Origin::Client);
         cx.perform(spec, &mut args);
         cx.finish();

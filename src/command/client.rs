@@ -83,6 +83,7 @@ pub struct Client {
     pub written: Offset,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Commands that have come to an end, those of its scripts and transactions included.
     pub commands: u64,
 }
 

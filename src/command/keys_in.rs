@@ -27,6 +27,9 @@ pub fn keys_in<'w>(spec: &'static Spec, words: usize, word: &dyn Fn(usize) -> &'
         let keys = migrate::key_range(words, word);
         return keys.map(|index| Found { index, flags: migrate::KEY_FLAGS }).collect();
     }
+    if spec.keys.iter().any(|keys| keys.is_broken(words, word)) {
+        return Vec::new();
+    }
     let of = |keys: &'static KeySpec| {
         let flags = if keys.flags.contains(&"variable_flags") { flags(spec, words, word) } else { None };
         let flags = flags.unwrap_or(keys.flags);

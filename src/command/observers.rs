@@ -30,6 +30,7 @@ impl Cx<'_> {
             client.spent_us += spent_us;
             return;
         }
+        client.commands += 1;
         let total_us = spent_us + std::mem::take(&mut client.spent_us);
         server.count(spec, total_us, failed);
         server.note_latency(if spec.flags.has(FAST) { "fast-command" } else { "command" }, spent_us);
@@ -83,6 +84,7 @@ impl Server {
             self.stats.error(error.split(' ').next().unwrap_or("ERR").to_owned());
         }
         let client = &mut self.clients[slot];
+        client.commands += 1;
         let (Some(spec), us) = (client.last, std::mem::take(&mut client.spent_us)) else { return };
         self.count(spec, us, error.is_some());
         if self.is_slow(us) {

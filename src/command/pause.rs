@@ -110,7 +110,6 @@ impl Server {
             return;
         }
         let Some(Blocked::Paused { request, .. }) = self.lift(slot) else { return };
-        self.clients[slot].commands -= 1; // it is counted again
         self.request(slot, request.args());
     }
 }

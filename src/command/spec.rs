@@ -395,6 +395,18 @@ impl KeySpec {
         !self.flags.contains(&"not_key")
     }
 
+    /// Whether the request says how many keys there are, and that cannot be: an error that the handler names. Then no word
+    /// counts as a key, as in Redis.
+    pub fn is_broken<'w>(&self, words: usize, word: &dyn Fn(usize) -> &'w [u8]) -> bool {
+        matches!(self.place, Place::Counted(_)) && self.counted(words, word).is_none()
+    }
+
+    fn counted<'w>(&self, words: usize, word: &dyn Fn(usize) -> &'w [u8]) -> Option<usize> {
+        let Place::Counted(at) = self.place else { return None };
+        let count = usize::try_from(parse_i64((at < words).then(|| word(at))?)?).ok()?;
+        (1..=words - at - 1).contains(&count).then_some(count)
+    }
+
     /// The indices of the keys in a request of `words` words; `word` gives one of them.
     pub fn indices<'w>(&self, words: usize, word: &dyn Fn(usize) -> &'w [u8]) -> impl Iterator<Item = usize> + use<> {
         match self.place {
@@ -407,10 +419,8 @@ impl KeySpec {
                 (first..end.max(first)).step_by(step)
             }
             Place::Counted(at) => {
-                let count = (at < words).then(|| parse_i64(word(at))).flatten();
-                let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
                 let first = at + 1;
-                (first..first.saturating_add(count).min(words.max(first))).step_by(1)
+                (first..first + self.counted(words, word).unwrap_or(0)).step_by(1)
             }
             Place::Behind { option, from } => {
                 let stands = |&at: &usize| word(at).eq_ignore_ascii_case(option.as_bytes());

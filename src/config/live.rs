@@ -76,6 +76,19 @@ impl Change {
     }
 }
 
+/// A file may ask for the defragmentation of Redis' own allocator, since files of today are to work; who asks a running
+/// node is told that there is none.
+fn may_begin(directive: &Directive, value: Value) -> Result<Value, String> {
+    match directive.name {
+        "activedefrag" if value == Value::Bool(true) => Err(
+            "Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified Jemalloc like \
+             the one shipped by default with the Redis source distribution"
+                .into(),
+        ),
+        _ => Ok(value),
+    }
+}
+
 impl Config {
     /// CONFIG GET: name and value of every directive that one of the patterns matches, each name once.
     ///
@@ -130,7 +143,8 @@ impl Config {
         let mut change = Change::default();
         for ((name, directive), (_, value)) in wanted.into_iter().zip(pairs) {
             let before = self.value(directive);
-            match self.read_one_text(directive, value) {
+            let read = self.read_one_text(directive, value);
+            match read.and_then(|value| may_begin(directive, value)) {
                 Ok(value) if value == before => {}
                 Ok(value) => {
                     self.assign(directive, value);

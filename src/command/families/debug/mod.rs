@@ -204,10 +204,13 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.ask(Ask::Die);
             Ok(())
         }
-        _ => Err(Refusal::err(format!(
-            "unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-            String::from_utf8_lossy(&name[..name.len().min(128)])
-        ))),
+        _ => {
+            let word = args.at(1);
+            let word = String::from_utf8_lossy(&word[..word.len().min(128)]);
+            Err(Refusal::err(format_args!(
+                "unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
+            )))
+        }
     }
 }
 
