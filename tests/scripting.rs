@@ -220,3 +220,21 @@ fn keys_of_a_replica_alone_expire_there() {
     replica.wait_in_step(&master);
     assert_eq!(tracked(&replica), 0);
 }
+
+/// An error that a command raised in a script is one error, and both calls have failed; a script that catches it has not.
+#[test]
+fn failed_calls_are_counted() {
+    let node = Server::node(&[]);
+    for (script, failed) in [
+        ("return redis.call('select', 99)", 1),
+        ("return redis.pcall('select', 99)", 1),
+        ("return redis.pcall('select', 99).err", 0),
+        ("error('no')", 1),
+    ] {
+        node.ok("CONFIG RESETSTAT");
+        node.cmd(&["EVAL", script, "0"]);
+        let stat = node.info("commandstats").get("cmdstat_eval").to_string();
+        assert!(stat.ends_with(&format!("rejected_calls=0,failed_calls={failed}")), "{script}: {stat}");
+        assert_eq!(node.info("stats").int("total_error_replies"), 1, "{script}");
+    }
+}

@@ -126,7 +126,8 @@ impl Cx<'_> {
         scripting.unfed = false;
         let result = match ended {
             Ended { counted: Some(text), failed: true } => Err(Refusal::Text(text.into())),
-            Ended { counted, .. } => {
+            Ended { counted, failed } => {
+                self.server.stats.of(spec).failed += u64::from(failed); // the error itself was counted where it arose
                 if let Some(text) = counted {
                     self.server.stats.error(text.split(' ').next().unwrap_or("ERR").to_string());
                 }

@@ -4,15 +4,15 @@
 //! that own them: who has sent something is answered, mostly with BUSY, and who knocks at a plain TCP port or the Unix socket
 //! is let in. Tasks find what is left when the script has ended. TLS handshakes wait for that, and what is new in the stream.
 //! As in Redis timers rest meanwhile, and a signal to stop waits for the script; but links do not grow late by it: replicas'
-//! acknowledgements are taken, and a replica whose own script takes long acknowledges and sees that its master speaks.
+//! acknowledgements are taken, one that has left is seen, and a replica whose own script takes long acknowledges and sees that its master speaks.
 //!
 //! A script that is debugged stops for as long as its client thinks: the client's own socket is waited for here, a moment at
 //! a time, and others are heard in between.
 //!
-//! Nothing of the script leaves (N1), but to the client that debugs it. What a command may say while a script runs shows none of its effects, and a client
-//! to which the script has said something is not heard any more: that goes out with the script's turn, and what the client
-//! asks comes behind it. What was executed before the script is appended first; the script's own effects are not among
-//! it, they are a unit that is still open.
+//! Nothing of the script leaves (N1), but to the client that debugs it. What a command may say while a script runs shows
+//! none of its effects, and a client to which the script has said something is not heard any more: that goes out with the
+//! script's turn, and what the client asks comes behind it. What was executed before the script is appended first; the
+//! script's own effects are not among it, they are a unit that is still open.
 
 use super::connection::Connection;
 use super::disk::Appended;
@@ -98,11 +98,18 @@ fn hear_all(world: &World, server: &mut Server, running: Slot) {
             continue;
         }
         let read = connection.read_now(&mut buffer);
-        if read > 0 {
+        let is_replica = server.clients[slot].kind == Kind::Replica;
+        if read.is_none() && is_replica {
+            // Whether it is there decides what the script may write next, if it asks (INFO).
+            let id = server.clients[slot].id;
+            if let Ok(mut links) = world.links.try_borrow_mut() {
+                links.gone(server, id);
+            }
+        }
+        if let Some(read @ 1..) = read {
             server.stats.net_in += read as u64;
             server.stats.reads += 1;
             server.last_tick = clock::micros(); // only this: for all that is executed the script's time stands still
-            let is_replica = server.clients[slot].kind == Kind::Replica;
             let before = server.mono;
             if is_replica {
                 server.mono = clock::mono(); // an acknowledgement is of its time

@@ -103,9 +103,25 @@ impl Connection {
         }
     }
 
-    /// Reads what is there, for a loop that is held up; nothing at the end, which is for the task to see.
-    pub fn read_now(&self, buffer: &mut [u8]) -> usize {
-        self.stream.borrow_mut().read_now(buffer).unwrap_or(0)
+    /// Reads what is there, for a loop that is held up: how much; `None` at the end, which its task sees later.
+    pub fn read_now(&self, buffer: &mut [u8]) -> Option<usize> {
+        match self.stream.borrow_mut().read_now(buffer) {
+            Ok(0) => None,
+            Ok(count) => Some(count),
+            Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Some(0),
+            Err(_) => None,
+        }
+    }
+
+    /// The same, but waits so long for something to read.
+    pub fn read_within(&self, buffer: &mut [u8], wait_ms: u16) -> Option<usize> {
+        match self.read_now(buffer) {
+            Some(0) => {
+                self.stream.borrow().wait_now(false, wait_ms);
+                self.read_now(buffer)
+            }
+            read => read,
+        }
     }
 
     /// Gives bytes to the system, for a loop that is held up; how many it took.
@@ -118,21 +134,6 @@ impl Connection {
             self.wake();
         }
         count
-    }
-
-    /// Waits so long for bytes and reads them, for a loop that is held up: how many; `None` at the end.
-    pub fn read_within(&self, buffer: &mut [u8], wait_ms: u16) -> Option<usize> {
-        let mut stream = self.stream.borrow_mut();
-        for waits in [true, false] {
-            match stream.read_now(buffer) {
-                Ok(0) => return None,
-                Ok(count) => return Some(count),
-                Err(why) if why.kind() == ErrorKind::WouldBlock && waits => stream.wait_now(false, wait_ms),
-                Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
-                Err(_) => return None,
-            }
-        }
-        Some(0)
     }
 
     /// Gives all of it to the system, for a loop that is held up; `false` where that takes longer, or cannot be.

@@ -193,6 +193,18 @@ fn links_outlive_a_long_script() {
     assert_eq!(master.info("stats").int("sync_partial_ok"), 0);
 }
 
+/// A script that asks for its replicas sees that one has left meanwhile.
+#[test]
+fn a_script_sees_that_a_replica_leaves() {
+    let master = Server::node(&["busy-reply-threshold 50"]);
+    let mut replica = Server::node(&[&format!("replicaof 127.0.0.1 {}", master.port)]);
+    replica.wait_in_step(&master);
+    let script = "while redis.call('info', 'replication'):find('connected_slaves:1', 1, true) do end return 1";
+    let mut runs = begun(&master, &["EVAL", script, "0"]);
+    replica.kill();
+    assert_eq!(runs.receive().expect("a reply"), Frame::Int(1));
+}
+
 fn text(text: &str) -> Frame {
     Frame::Bulk(text.into())
 }
