@@ -541,3 +541,23 @@ fn nothing_acknowledged_is_lost_or_done_twice() {
 fn nothing_is_lost_with_an_fsync_each_turn() {
     torture(2, 3, &["appendfsync always", "checkpoint-min-size 64kb"]);
 }
+
+#[test]
+fn a_title_is_what_the_template_says_however_long() {
+    let node = Server::node(&[]);
+    let shown = || {
+        let pid = node.info("server").int("process_id");
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).expect("its title");
+        String::from_utf8(line).expect("text").trim_end_matches('\0').to_owned()
+    };
+    assert_eq!(shown(), format!("regent node 127.0.0.1:{}", node.port));
+    let long = "word".repeat(150);
+    let template =
+        format!("{long} {{listen-addr}} {{port}} {{tls-port}} {{config-file}} {{server-mode}} {{title}} end");
+    assert!(node.cmd(&["CONFIG", "SET", "proc-title-template", &template]).is_ok());
+    assert_eq!(shown(), format!("{long} 127.0.0.1:{0} {0} 0 -  regent node end", node.port));
+    assert!(node.cmd(&["CONFIG", "SET", "proc-title-template", "brief"]).is_ok());
+    assert_eq!(shown(), "brief");
+    let refused = node.cmd(&["CONFIG", "SET", "proc-title-template", "{nope}"]);
+    assert!(refused.error().is_some_and(|error| error.contains("template format is invalid")), "{refused:?}");
+}

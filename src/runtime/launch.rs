@@ -1,7 +1,7 @@
 //! What both roles do on the way from the command line to their own business, with Redis' words.
 
 use super::listener::Doors;
-use super::process::{PidFile, set_title};
+use super::process::{PidFile, claim_title_room, set_title};
 use super::tls::Tls;
 use super::{logging, verbosity};
 use crate::base::REDIS_VERSION;
@@ -20,6 +20,8 @@ impl Read for StdIn {
 /// Runs a role with the arguments behind its name; the exit status. A configuration that is wrong is told on the
 /// standard error, whatever else goes wrong in the log.
 pub fn run(role: Role, args: &[String], start: impl FnOnce(Config) -> Result<i32, String>) -> i32 {
+    // SAFETY: this is the first that a role does; threads come later.
+    unsafe { claim_title_room() };
     let config = match Config::load(role, args, &mut StdIn) {
         Ok(config) => config,
         Err(error) => {

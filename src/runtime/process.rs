@@ -1,40 +1,63 @@
 //! The process as its supervisor sees it: title, pid file, going to the background, readiness, signals.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Sets the title that `ps` shows, over the memory of the arguments.
+/// Where a title may stand: the memory of the arguments, and of the environment where it could be moved away.
+static TITLE_ROOM: OnceLock<Option<Range<usize>>> = OnceLock::new();
+
+/// Moves the environment away, so that a title may be as long as both. Linux keeps arguments and environment in one block.
+/// (No maintained crate does this: they set the 15 bytes of the thread's name only.)
 ///
-/// Linux keeps the arguments of a process in one block that ends at the environment; a title that is longer than the
-/// arguments is cut. (No maintained crate does this: they set the 15 bytes of the thread's name only, which is set too.)
+/// # Safety
+/// No other thread may run yet: it could be reading the environment.
+pub unsafe fn claim_title_room() {
+    let names: Vec<_> = std::env::vars_os().collect();
+    let room = original_block().map(|(arguments, environment)| {
+        let apart = arguments.end != environment.start;
+        // What has no proper name would stay where it is.
+        let odd = names.iter().any(|(name, _)| name.is_empty() || name.as_encoded_bytes().contains(&b'='));
+        if apart || odd {
+            return arguments;
+        }
+        for (name, value) in &names {
+            // SAFETY: there is no other thread, as the caller promises.
+            unsafe { std::env::set_var(name, value) }
+        }
+        arguments.start..environment.end
+    });
+    let _ = TITLE_ROOM.set(room);
+}
+
+/// Sets the title that `ps` shows, over the memory that was claimed; what does not fit is cut. Of a process that has claimed
+/// none, the name of the thread alone.
 pub fn set_title(title: &str) {
     let name: String = title.chars().take(15).collect();
     let _ = std::fs::write("/proc/self/comm", name);
-    let Some((start, end)) = argument_block() else { return };
-    let room = end - start;
-    if room < 2 {
-        return;
-    }
-    let length = title.len().min(room - 1);
-    // SAFETY: the kernel says that the arguments of this process stand in [start, end), which is mapped and writable
-    // for as long as it runs; nothing else of this process reads them again (std has copied them at start).
+    let Some(room) = TITLE_ROOM.get().cloned().flatten().filter(|room| room.len() >= 2) else { return };
+    let length = title.len().min(room.len() - 1);
+    // SAFETY: the kernel says that arguments and environment of this process stand there, mapped and writable for as long as
+    // it runs; nothing else of this process reads them again (std has copied the arguments at start, the environment was
+    // moved away).
     unsafe {
-        let block = start as *mut u8;
-        std::ptr::write_bytes(block, 0, room);
+        let block = room.start as *mut u8;
+        std::ptr::write_bytes(block, 0, room.len());
         std::ptr::copy_nonoverlapping(title.as_ptr(), block, length);
     }
 }
 
-/// Fields 48 and 49 (arg_start, arg_end) of /proc/self/stat; the environment behind it is not touched.
-fn argument_block() -> Option<(usize, usize)> {
+/// Fields 48 to 51 (arg_start, arg_end, env_start, env_end) of /proc/self/stat.
+fn original_block() -> Option<(Range<usize>, Range<usize>)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let behind_name = &stat[stat.rfind(')')? + 2..];
-    let mut fields = behind_name.split(' ').skip(45);
-    let start = fields.next()?.parse().ok()?;
-    let end = fields.next()?.parse().ok()?;
-    (start < end).then_some((start, end))
+    let mut fields = behind_name.split(' ').skip(45).map(|field| field.trim().parse::<usize>().ok());
+    let mut range = || Some(fields.next()??..fields.next()??);
+    let (arguments, environment) = (range()?, range()?);
+    (!arguments.is_empty()).then_some((arguments, environment))
 }
 
 /// Which run of the machine this is: another one after a power cut. Empty where the system does not say.
