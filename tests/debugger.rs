@@ -143,6 +143,7 @@ fn a_client_that_leaves_lets_the_script_end() {
     wait_until("it was ended", SOON, || node.ask("PING") == Frame::Simple("PONG".into()));
     let mut client = debugging(&node);
     client.cmd(&["EVAL", "while true do end", "0"]);
+    assert!(said(&client.ask("e while true do end"), "<error> timeout reached, infinite loop?"));
     assert!(said(&client.ask("c"), "timeout reached, infinite loop?"));
     assert!(said(&client.ask("a"), "<endsession>"));
 }

@@ -6,11 +6,14 @@ use crate::script::host::{self, Heard};
 use crate::script::table::Table as Named;
 use crate::script::vm::{SCRIPT_NAME, State, Vm, compile, interrupt, libraries, message, stop};
 use mlua::debug::{Debug, DebugEvent, HookTriggers};
-use mlua::{Function, Lua, LuaOptions, LuaString, MultiValue, Result, StdLib, Table, Value, VmState};
+use mlua::{Error, Function, Lua, LuaOptions, LuaString, MultiValue, Result, StdLib, Table, Value, VmState};
 use std::rc::Rc;
 
 /// The name of what `eval` compiles.
 const EVAL_NAME: &str = "@ldb_eval";
+
+/// What is said of code that runs for long.
+const TOO_LONG: &str = "timeout reached, infinite loop?";
 
 /// Under which the machine keeps `debug.getlocal`, where no script reaches.
 const GETLOCAL: &str = "getlocal";
@@ -53,8 +56,11 @@ impl Session {
         let counted = at.event() == DebugEvent::Count;
         let late = counted && interrupt(lua, &self.state)?;
         let is_script = at.source().source.as_deref() == Some(SCRIPT_NAME);
-        // What its client has it run does not stop.
-        if self.state.converses.get() || !is_script || (counted && !late) {
+        // What its client has it run does not stop: it ends when it takes too long, and the script stands where it stood.
+        if self.state.converses.get() {
+            return if late { Err(Error::RuntimeError(TOO_LONG.to_string())) } else { Ok(()) };
+        }
+        if !is_script || (counted && !late) {
             return Ok(());
         }
         if late && self.with(|debugger| debugger.gone) {
@@ -63,7 +69,7 @@ impl Session {
         let line = at.current_line().unwrap_or(0);
         let steps = self.state.steps.get();
         let reason = self.with(|debugger| debugger.reaches(line, steps));
-        let Some(reason) = reason.or(late.then_some("timeout reached, infinite loop?")) else { return Ok(()) };
+        let Some(reason) = reason.or(late.then_some(TOO_LONG)) else { return Ok(()) };
         self.state.steps.set(false);
         self.state.converses.set(true);
         self.with(|debugger| debugger.stopped(reason));

@@ -101,6 +101,9 @@ fn nothing_runs_for_ever() {
         let (_, reply) = session("local a = 1\nreturn a", &[eval, "c"], Some(3));
         assert!(reply.starts_with("-ERR killed"), "{eval}: {reply}");
     }
+    let (told, reply) = session("local a = 1\nreturn a", &["e while true do end", "c"], None);
+    assert!(told.contains("|*1|+<error> timeout reached, infinite loop?|"), "{told}");
+    assert_eq!(reply, ":1", "what the client runs is no part of the script");
     let (told, reply) = session("while true do end", &["c", "a"], None);
     assert!(told.contains("timeout reached, infinite loop?"), "{told}");
     assert!(reply.starts_with("-ERR script aborted for user request"), "{reply}");
