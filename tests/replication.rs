@@ -578,6 +578,20 @@ fn what_a_power_cut_cost_a_master_comes_back_from_its_replica() {
 
 #[test]
 fn replicas_that_come_back_with_their_master_are_waited_for() {
+    comes_back(|_| ());
+}
+
+#[test]
+fn replicas_that_read_their_stores_for_longer_are_waited_for() {
+    comes_back(|replica| {
+        replica.save();
+        let Frame::Int(keys) = replica.ask("DBSIZE") else { panic!("no number of keys") };
+        replica.set("key-load-delay", &(1_500_000 / keys).to_string()); // microseconds
+    });
+}
+
+/// `prepare` is done to the replica before both are killed.
+fn comes_back(prepare: impl Fn(&mut Server)) {
     let mut master = Server::node(FAST);
     write(&master, 0, 20);
     let mut replica = replica_of(&master);
@@ -585,6 +599,7 @@ fn replicas_that_come_back_with_their_master_are_waited_for() {
     write(&master, 20, 60);
     replica.wait_in_step(&master);
     let digest = master.digest();
+    prepare(&mut replica);
     replica.kill();
     master.kill();
     cut_power(&master, 300);
@@ -594,8 +609,9 @@ fn replicas_that_come_back_with_their_master_are_waited_for() {
         Client::connect(master.port).ok().and_then(loading) == Some(true)
     });
     assert_eq!(master.info("persistence").get("loading"), "1");
-    replica.start();
+    replica.spawn();
     master.wait_ready();
+    replica.wait_ready();
     assert_eq!(master.digest(), digest);
     same(&master, &replica);
     assert_eq!(served(&master), (0, 1));

@@ -109,9 +109,9 @@ impl<'a> Cx<'a> {
     }
 
     /// Feeds a message (PUBLISH). While the disk is at fault it goes to this node's own subscribers alone: the room that
-    /// is left in the log is for effects. So it does while the node reads its data, whose stream is not there yet, and on a
-    /// master that came back and has written nothing yet: nobody
-    /// follows it, and a hello of a sentinel must not be the byte that keeps a deposed master from resuming in part (N2).
+    /// is left in the log is for effects. So it does while the node reads its data, whose stream is not there yet, and on
+    /// a master that came back and has written nothing yet: nobody follows it, and a hello of a sentinel must not be the
+    /// byte that keeps a deposed master from resuming in part (N2).
     pub fn feed_message(&mut self, words: &[&[u8]]) {
         let stands = self.server.fault.is_none() && self.server.loading.is_none();
         if stands && !self.server.stream.must_own() {

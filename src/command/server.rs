@@ -83,7 +83,7 @@ pub struct Server {
     pub(super) held: BTreeSet<Slot>,
     /// Those of them that WAIT.
     pub(super) waits: BTreeSet<Slot>,
-    /// Reading the checkpoint, the log or a master's copy: only commands with the `loading` flag run.
+    /// Reading the checkpoint and the log, or what replicas give back: only commands with the `loading` flag run.
     pub loading: Option<Loading>,
     /// The error that writes are refused with while the disk is at fault: the whole line, `MISCONF ...`.
     pub fault: Option<String>,
@@ -138,8 +138,6 @@ pub struct Loading {
 pub enum LoadingFrom {
     /// The node's own store, at its start: there is nothing yet that could be looked at.
     Store,
-    /// A copy from a master (`async_loading` is not done here).
-    Master,
     /// A master's replicas, which are asked for what its disk has lost.
     Replicas,
 }
@@ -308,6 +306,11 @@ impl Server {
             hz = (2 * hz).min(HZ_MAX);
         }
         hz
+    }
+
+    /// Whether its own store is still being read.
+    pub fn is_starting(&self) -> bool {
+        self.loading.as_ref().is_some_and(|loading| loading.from == LoadingFrom::Store)
     }
 
     /// Whether it follows a master.

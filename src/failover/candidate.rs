@@ -88,7 +88,7 @@ fn judge(master: &Master, seen: &MasterSeen, addr: &Addr, now: Millis) -> Option
     // The agreed master that calls itself a replica is down for that alone, and still there to be told otherwise.
     let there = if *addr == master.addr { node.connected } else { node.is_reachable() };
     let fresh = there && now.since(node.last_valid) <= PONG_AGE_MAX_MS && now.since(*at) <= INFO_AGE_MAX_MS;
-    if !fresh || facts.priority == 0 || facts.loading || node.foreign.is_some() {
+    if !fresh || facts.priority == 0 || facts.loads() || node.foreign.is_some() {
         return None;
     }
     let replica = master.replicas.get(addr);

@@ -138,7 +138,7 @@ fn repoint(asking: &Asking<'_>, out: &mut Vec<Move>) {
     for addr in master.replicas.keys() {
         let Some(node) = asking.watched.nodes.get(addr) else { continue };
         // Who still reads its data would refuse the order.
-        let Some(read) = node.info.as_ref().filter(|read| !read.facts.loading) else { continue };
+        let Some(read) = node.info.as_ref().filter(|read| !read.facts.loads()) else { continue };
         let wanted = match &read.facts.role {
             // Never take the last working master away on behalf of one that is not there.
             Role::Master => !asking.master_is_sane() || planted!(NoDemotion),

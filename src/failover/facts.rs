@@ -25,8 +25,20 @@ pub struct Facts {
     pub replicas: Vec<Addr>,
     /// What a native node adds.
     pub native: Option<Native>,
-    /// `loading`: it reads its data. What it says of history and offset until then is not theirs, and is left out.
-    pub loading: bool,
+    /// What it says of history and offset while it reads its data is not theirs, and is left out.
+    pub loading: Loading,
+}
+
+/// What a node reads before it serves (`loading`, and `loading_from` of a native one).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Loading {
+    /// Nothing; or it is a master that asks its replicas for a lost tail, whose history is true, and which heeds orders.
+    #[default]
+    Nothing,
+    /// Data of any kind, for who knows how long.
+    Data,
+    /// A native node's own store.
+    Store,
 }
 
 /// The role that a node reports.
@@ -64,14 +76,15 @@ impl Facts {
         let mut role = None;
         let (mut host, mut port, mut up, mut down_for) = (None, None, false, None);
         let (mut slave_offset, mut second_id, mut second_offset) = (None, None, None);
-        let (mut group, mut obeyed) = (None, None);
+        let (mut group, mut obeyed, mut from) = (None, None, None);
         for line in text.split(|&b| b == b'\n') {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
             let (key, value) = (&line[..colon], &line[colon + 1..]);
             match key {
                 b"run_id" => facts.runid = RunId::parse(value),
-                b"loading" => facts.loading = value == b"1",
+                b"loading" if value == b"1" => facts.loading = Loading::Data,
+                b"loading_from" => from = Some(value),
                 b"role" => role = Some(value == b"master"),
                 b"master_host" => host = std::str::from_utf8(value).ok().map(str::to_owned),
                 b"master_port" => port = count(value).and_then(|port| u16::try_from(port).ok()),
@@ -93,7 +106,12 @@ impl Facts {
             }
         }
         facts.former = second_id.zip(second_offset);
-        if facts.loading {
+        facts.loading = match (facts.loading, from) {
+            (Loading::Data, Some(b"store")) => Loading::Store,
+            (Loading::Data, Some(b"replicas")) => Loading::Nothing,
+            (loading, _) => loading,
+        };
+        if facts.loads() {
             (facts.replid, facts.former, facts.offset, slave_offset) = (None, None, Offset(0), None);
         }
         facts.native = obeyed.map(|obeyed| Native { group, obeyed });
@@ -103,6 +121,11 @@ impl Facts {
             facts.role = Role::Replica { master: Addr { host: host?, port: port? }, link };
         }
         Some(facts)
+    }
+
+    /// Whether it has yet to read its data.
+    pub fn loads(&self) -> bool {
+        self.loading != Loading::Nothing
     }
 
     /// The master that this node follows.
@@ -182,10 +205,14 @@ mod tests {
              master_replid:{id}\r\nmaster_replid2:{id}\r\nmaster_repl_offset:9\r\nsecond_repl_offset:5\r\n"
         );
         let facts = Facts::parse(text.as_bytes()).unwrap();
-        assert!(facts.loading && facts.runid.is_some() && facts.follows().is_some());
+        assert!(facts.loads() && facts.runid.is_some() && facts.follows().is_some());
         assert_eq!((facts.replid, facts.former, facts.offset), (None, None, Offset(0)));
-        let whole = Facts::parse(text.replace("loading:1", "loading:0").as_bytes()).unwrap();
-        assert_eq!((whole.loading, whole.offset, whole.replid), (false, Offset(9), ReplId::parse(id.as_bytes())));
+        for whole in ["loading:0", "loading:1\r\nloading_from:replicas"] {
+            let whole = Facts::parse(text.replace("loading:1", whole).as_bytes()).unwrap();
+            assert_eq!((whole.loads(), whole.offset, whole.replid), (false, Offset(9), ReplId::parse(id.as_bytes())));
+        }
+        let native = Facts::parse(text.replace("loading:1", "loading:1\r\nloading_from:store").as_bytes()).unwrap();
+        assert_eq!((facts.loading, native.loading), (Loading::Data, Loading::Store));
     }
 
     #[test]

@@ -214,7 +214,8 @@ impl Asking<'_> {
                 Some(native) => native.obeyed == pick.epoch && native.group == Some(self.registry.group),
                 None => node.sent.as_ref().is_some_and(|sent| sent.order == order && read.at > sent.at),
             };
-            (after && read.facts.role == Role::Master).then_some((read.facts.offset, read.facts.replid))
+            (after && read.facts.role == Role::Master && !read.facts.loads())
+                .then_some((read.facts.offset, read.facts.replid))
         };
         let (offset, replid) = answered.or_else(told)?;
         let (name, epoch, node) = (self.name.to_owned(), pick.epoch, pick.node.clone());

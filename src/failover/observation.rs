@@ -3,8 +3,8 @@
 //! The rules are those of Redis Sentinel: a ping that no valid reply (PONG, LOADING, MASTERDOWN) has answered for
 //! longer than down-after; a broken link, counted from its end; a master that has called itself a replica
 //! for longer than down-after and two INFO periods; a rebooted master that stays unready for longer than
-//! reboot-down-after. What differs: where no reboot-down-after is set, a master that has said LOADING for longer than
-//! down-after is down (Redis waits for it without end); the moment is exact (`next_deadline`) and not polled, and a pause of the sentinel's
+//! reboot-down-after. What differs: where no reboot-down-after is set, a native master that has read its store for longer
+//! than down-after is down (a Redis is waited for without end, as Redis' Sentinel does); the moment is exact (`next_deadline`) and not polled, and a pause of the sentinel's
 //! own process is not held against the instance: the count starts anew, where Redis would go into TILT for 30 s.
 
 use crate::base::{Millis, RunId};
@@ -44,6 +44,8 @@ pub enum Event {
     Info {
         is_master: bool,
         runid: Option<RunId>,
+        /// It is a native node at its start.
+        reads_store: bool,
     },
     /// The clock, asked for at `due`: only here does an instance go down.
     Tick {
@@ -130,8 +132,9 @@ pub struct Observation {
     role_wrong: Option<Millis>,
     role_reported: (bool, Millis),
     rebooted: Option<Millis>,
-    /// Since when it has said LOADING, and nothing better.
+    /// Since when it has said LOADING, and nothing better; and whether it is known to read its own store.
     loading: Option<Millis>,
+    reads_store: bool,
 }
 
 impl Observation {
@@ -152,6 +155,7 @@ impl Observation {
             role_reported: (kind == Kind::Master, now),
             rebooted: None,
             loading: None,
+            reads_store: false,
         }
     }
 
@@ -182,7 +186,8 @@ impl Observation {
                 }
                 self.loading = (reply == PingReply::Loading).then(|| self.loading.unwrap_or(now));
             }
-            Event::Info { is_master, runid } => {
+            Event::Info { is_master, runid, reads_store } => {
+                self.reads_store = reads_store;
                 if self.informed(now, is_master, runid) {
                     return Change::Rebooted;
                 }
@@ -265,7 +270,7 @@ impl Observation {
         let slack = Millis(self.timing.info_period.0.saturating_mul(2));
         let role = self.role_wrong.map(|since| since + self.timing.down_after + slack);
         let reboot = self.rebooted.map(|since| since + self.timing.reboot_down_after);
-        let counts = self.kind == Kind::Master && self.timing.reboot_down_after.0 == 0;
+        let counts = self.kind == Kind::Master && self.reads_store && self.timing.reboot_down_after.0 == 0;
         let loading = self.loading.filter(|_| counts).map(|since| since + self.timing.down_after);
         [silent, role, reboot, loading].into_iter().flatten().min().map(|at| at + Millis(1))
     }
@@ -404,6 +409,10 @@ mod tests {
         seen
     }
 
+    fn info(is_master: bool, runid: Option<RunId>) -> Event {
+        Event::Info { is_master, runid, reads_store: false }
+    }
+
     fn tick(seen: &mut Observation, ms: i64) -> Change {
         seen.step(at(ms), Event::Tick { due: at(ms) })
     }
@@ -444,13 +453,13 @@ mod tests {
     #[test]
     fn a_master_that_calls_itself_a_replica() {
         let mut seen = healthy(Kind::Master);
-        seen.step(at(100), Event::Info { is_master: false, runid: None });
-        seen.step(at(10_100), Event::Info { is_master: false, runid: None });
+        seen.step(at(100), info(false, None));
+        seen.step(at(10_100), info(false, None));
         assert_eq!(seen.next_deadline(), Some(at(25_101)));
         assert_eq!(tick(&mut seen, 25_101), Change::Down);
-        assert_eq!(seen.step(at(25_200), Event::Info { is_master: true, runid: None }), Change::Up);
+        assert_eq!(seen.step(at(25_200), info(true, None)), Change::Up);
         let mut replica = healthy(Kind::Replica);
-        replica.step(at(100), Event::Info { is_master: true, runid: None });
+        replica.step(at(100), info(true, None));
         assert_eq!(replica.next_deadline(), None);
     }
 
@@ -459,8 +468,8 @@ mod tests {
         let id = |byte| Some(RunId::from_random([byte; 20]));
         let mut seen = healthy(Kind::Master);
         seen.set_timing(Timing { reboot_down_after: Millis(300), ..TIMING });
-        seen.step(at(10), Event::Info { is_master: true, runid: id(1) });
-        assert_eq!(seen.step(at(50), Event::Info { is_master: true, runid: id(2) }), Change::Rebooted);
+        seen.step(at(10), info(true, id(1)));
+        assert_eq!(seen.step(at(50), info(true, id(2))), Change::Rebooted);
         seen.step(at(60), Event::Replied(PingReply::Loading));
         assert_eq!(seen.next_deadline(), Some(at(351)));
         seen.step(at(70), Event::Replied(PingReply::Pong));
@@ -468,8 +477,10 @@ mod tests {
     }
 
     #[test]
-    fn a_master_that_loads_has_down_after_for_it() {
+    fn a_native_master_that_reads_its_store_has_down_after_for_it() {
+        let reads = Event::Info { is_master: true, runid: None, reads_store: true };
         let mut seen = healthy(Kind::Master);
+        seen.step(at(900), reads);
         for second in 1..=6 {
             seen.step(at(1000 * second - 10), Event::PingSent);
             assert_eq!(seen.step(at(1000 * second), Event::Replied(PingReply::Loading)), Change::None);
@@ -483,8 +494,11 @@ mod tests {
 
         let mut patient = healthy(Kind::Master);
         patient.set_timing(Timing { reboot_down_after: Millis(60_000), ..TIMING });
-        let mut replica = healthy(Kind::Replica);
+        let (mut replica, mut other) = (healthy(Kind::Replica), healthy(Kind::Master));
         for seen in [&mut patient, &mut replica] {
+            seen.step(at(900), reads);
+        }
+        for seen in [&mut patient, &mut replica, &mut other] {
             seen.step(at(1000), Event::Replied(PingReply::Loading));
             assert_eq!(seen.next_deadline(), None, "a limit of its own, or none");
         }

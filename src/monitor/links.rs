@@ -8,7 +8,7 @@ use super::instance::{Instance, LONG_AGO, PENDING_MAX, Pending, Reconf};
 use super::monitor::Monitor;
 use crate::base::Millis;
 use crate::config::MasterConfig;
-use crate::failover::facts::{Facts, Role};
+use crate::failover::facts::{Facts, Loading, Role};
 use crate::failover::hello::Hello;
 use crate::failover::observation::{self, PingReply};
 use crate::failover::{Addr, Answer, Order, Refusal};
@@ -298,7 +298,10 @@ impl Monitor {
         if before != Some(is_master) {
             node.role_reported_at = now;
         }
-        let change = node.observation.step(now, observation::Event::Info { is_master, runid: facts.runid });
+        let change = node.observation.step(
+            now,
+            observation::Event::Info { is_master, runid: facts.runid, reads_store: facts.loading == Loading::Store },
+        );
         if rebooted && change != observation::Change::Rebooted {
             self.node_changed(name, addr, observation::Change::Rebooted, out);
         }
@@ -319,6 +322,7 @@ impl Monitor {
         self.mirror(name, addr);
         if let Some(order @ Order::Promote { .. }) = order
             && is_master
+            && !facts.loads()
         {
             self.seen.answered(name, addr, &order, Answer::Obeyed { offset: facts.offset, replid: facts.replid });
         }

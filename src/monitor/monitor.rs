@@ -11,7 +11,7 @@ use super::scripts::Scripts;
 use super::watched::Watched;
 use crate::base::{Epoch, Millis, RunId};
 use crate::config::{Config, KnownReplica, KnownSentinel, Lookup};
-use crate::failover::facts::{MasterLink, Role};
+use crate::failover::facts::{Facts, MasterLink, Role};
 use crate::failover::founding::{self, Founding, HELLO_PERIOD_MS, Peer, Rules, SETTLE_MS, Saved};
 use crate::failover::observation::{self, Pulse, STALL_MS};
 use crate::failover::{self, Addr, GroupId, LOOK_MS, Me, Registry, Seen};
@@ -440,7 +440,8 @@ pub(super) fn rules(config: &Config) -> Rules {
 }
 
 /// How often a node is asked for INFO: every second while something is wrong with its master or its link, and often while
-/// it goes over to a new master, since the next ones wait until it has (`parallel-syncs`), or reads its data.
+/// it goes over to a new master, since the next ones wait until it has (`parallel-syncs`), or is a master that
+/// reads its data.
 pub(super) fn info_period(periods: &Periods, watched: &Watched, node: &Instance) -> Millis {
     let master_down = watched.master().is_none_or(|master| master.observation.is_down());
     let link_down = node.facts.as_ref().is_none_or(|facts| {
@@ -449,10 +450,11 @@ pub(super) fn info_period(periods: &Periods, watched: &Watched, node: &Instance)
     });
     let goes_over = matches!(node.reconf, Some((epoch, Reconf::Sent | Reconf::InProgress)) if epoch == watched.epoch);
     let urgent = master_down || link_down || watched.odown.is_some() || watched.failing_over.is_some();
-    let loads = node.facts.as_ref().is_some_and(|facts| facts.loading);
+    let loads = node.facts.as_ref().is_some_and(Facts::loads);
+    let awaited = loads && node.facts.as_ref().is_some_and(|facts| facts.role == Role::Master);
     match () {
-        () if loads || goes_over && link_down => LOOK_MS.min(periods.info),
-        () if urgent => INFO_URGENT_MS.min(periods.info),
+        () if awaited || goes_over && link_down => LOOK_MS.min(periods.info),
+        () if urgent || loads => INFO_URGENT_MS.min(periods.info),
         () => periods.info,
     }
 }

@@ -255,6 +255,11 @@ impl Tail {
             *auth = false; // If it was refused, the next line says so again.
             return;
         }
+        if line.starts_with(b"-LOADING") {
+            peer.why = Some("it reads its data".to_owned());
+            peer.state = State::Waiting { at: now + AGAIN_MS };
+            return out.push(Effect::Close { conn });
+        }
         let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
         let told = match words[..] {
             [b"+TAIL", now, upto] => {

@@ -484,6 +484,9 @@ impl Disk {
 
     /// A checkpoint now, waiting for it: at a clean stop, and for DEBUG RELOAD.
     pub fn checkpoint_and_wait(&mut self, server: &mut Server) -> Result<(), String> {
+        if server.loading.is_some() {
+            return Err("the data are still being read".into());
+        }
         if self.append(server) != Appended::All {
             return Err("effects are in memory that the log does not have".into());
         }

@@ -103,7 +103,7 @@ pub fn show(config: &Config, title: &str, default_pid_file: &str) -> PidFile {
 pub fn block_on(role: impl Future<Output = Result<i32, String>>) -> Result<i32, String> {
     let tokio =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let status = tokio::task::LocalSet::new().block_on(&tokio, role)?;
+    let status = tokio::task::LocalSet::new().block_on(&tokio, role);
     tokio.shutdown_background();
-    Ok(status)
+    status
 }

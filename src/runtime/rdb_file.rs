@@ -6,6 +6,7 @@
 
 use super::clock;
 use super::links::contents::Contents;
+use super::recovery::Reading;
 use crate::base::{Millis, Offset, REDIS_VERSION, ReplId};
 use crate::command::transfer::{self, Sizes};
 use crate::config::{MaxmemoryPolicy, Settings};
@@ -16,7 +17,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Bytes that are gathered before they are written to the file, and read from it at once.
@@ -320,7 +321,7 @@ impl Filler {
     }
 }
 
-/// What the file of this name holds; `None` where there is none. `done` counts the bytes, for whoever waits.
+/// What the file of this name holds; `None` where there is none.
 ///
 /// Where it says that it belongs to a place in a replication stream, that is left aside: anybody may have copied it,
 /// and restored it twice. What is read here begins a history of its own.
@@ -332,7 +333,7 @@ pub fn read(
     settings: &Settings,
     past: Option<Millis>,
     checksum: Checksum,
-    done: &AtomicU64,
+    reading: &Reading,
 ) -> Result<Option<Filler>, String> {
     let text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut file = match File::open(path) {
@@ -341,6 +342,7 @@ pub fn read(
         Err(error) => return Err(text(&error)),
     };
     let (mut filler, mut decoder) = (Filler::new(settings, past), rdb::Decoder::new().checksum(checksum));
+    filler.delay = reading.delay.clone();
     let (mut chunk, mut bytes) = (vec![0; CHUNK_BYTES], 0_u64);
     loop {
         let read = file.read(&mut chunk).map_err(|error| text(&error))?;
@@ -348,7 +350,7 @@ pub fn read(
             break;
         }
         bytes += read as u64;
-        done.store(bytes, Relaxed);
+        reading.done.store(bytes, Relaxed);
         decoder.push(&chunk[..read]);
         filler.take(&mut decoder).map_err(|error| text(&error))?;
     }

@@ -58,14 +58,14 @@ pub fn load_local_deadlines(recovery: &Recovery, server: &mut Server) -> Result<
     Ok(())
 }
 
-/// How a keyspace is read, and how far that is.
-#[derive(Default)]
+/// How a keyspace is read, and how far that is. Copies share the last two.
+#[derive(Clone, Default)]
 pub struct Reading {
     /// What is told of keys' uses.
     pub noted: Noted,
     /// `key-load-delay`.
     pub delay: KeyDelay,
-    /// Bytes of pages, for whoever waits.
+    /// Bytes that have been read, for whoever waits.
     pub done: Arc<AtomicU64>,
 }
 

@@ -124,7 +124,7 @@ fn from_file(server: &mut Server, disk: &mut Disk, save: bool, flush: bool, merg
         tracing::warn!("{why}");
         NO_RDB.to_string()
     };
-    let read = rdb_file::read(&path, &settings, Some(server.wall), server.switches.checksum, &Default::default())
+    let read = rdb_file::read(&path, &settings, Some(server.wall), server.switches.checksum, &Reading::of(&settings))
         .map_err(no_rdb)?;
     let mut filled = read.ok_or_else(|| no_rdb(format!("{}: there is no such file", path.display())))?;
     if flush {

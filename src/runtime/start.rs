@@ -3,16 +3,17 @@
 //! ```text
 //! store opened ─ pages read (a thread) ─ log replayed (the loop, in slices) ─ open ─> the node serves
 //! ```
-//! Until it is over the node has no [`Disk`], an empty keyspace and a stream that leads nowhere; the gate refuses whatever
-//! would see or change them. A start that is shorter than [`PATIENCE`] is noticed by nobody: the system keeps who knocks
+//! Until it is over ([`Server::is_starting`]) keyspace and stream are not what they are going to be: empty and leading
+//! nowhere at first, then those of the checkpoint. The gate refuses whatever would see or change them, and the [`Disk`] is
+//! there only when all is read but a `dump.rdb` that an empty store takes over. A start that is shorter than [`PATIENCE`] is noticed by nobody: the system keeps who knocks
 //! waiting, and he is answered by a node that is whole.
 
 use super::disk::Disk;
 use super::recovery::{self, Reading};
 use super::world::World;
-use super::{allocator, clock, links, rdb_file};
+use super::{allocator, clock, gauges, links, rdb_file};
 use crate::base::{Offset, ReplId};
-use crate::command::{Kind, Loading, LoadingFrom, Origin};
+use crate::command::{Kind, Loading, LoadingFrom, Origin, Server};
 use crate::rdb::Checksum;
 use crate::replication::{Sink, SinkConfig};
 use crate::session::StreamReader;
@@ -20,7 +21,6 @@ use crate::store::{self, Fresh, Opened, Options, Recovery, Store, Wakers};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -92,12 +92,12 @@ async fn recover(world: &Rc<World>, recovery: Recovery) -> Result<(), String> {
     let (total, from) = (recovery.bytes(), recovery.origin().offset);
     let settings = world.server.borrow().config.settings.clone();
     let reading = Reading::of(&settings);
-    let done = reading.done.clone();
+    let of_thread = reading.clone();
     let read = off_loop(move || {
-        let found = allocator::for_loop(|| recovery::load(&recovery, &settings, super::random_seed(), reading));
+        let found = allocator::for_loop(|| recovery::load(&recovery, &settings, super::random_seed(), of_thread));
         (recovery, found)
     });
-    let (mut recovery, found) = told(world, total, &done, read).await;
+    let (mut recovery, found) = told(world, total, &reading, read).await;
     let found = found?;
     let slot = {
         let mut server = world.server.borrow_mut();
@@ -114,8 +114,8 @@ async fn recover(world: &Rc<World>, recovery: Recovery) -> Result<(), String> {
     let mut reader = StreamReader::new(slot, Origin::Log);
     let mut replay = recovery::Replay::new(found.record);
     while replay_slice(world, &mut recovery, &mut replay, &mut reader)? {
-        done.fetch_add(replay.take_progress(), Relaxed);
-        show(world, total, &done);
+        reading.done.fetch_add(replay.take_progress(), Relaxed);
+        show(world, total, &reading);
         tokio::task::yield_now().await;
     }
     let replayed = replay.over(&recovery);
@@ -167,26 +167,29 @@ fn replay_slice(
 }
 
 /// Waits for what a thread reads, and lets INFO know how far it is.
-async fn told<R>(world: &World, total: u64, done: &AtomicU64, read: impl Future<Output = R>) -> R {
+async fn told<R>(world: &World, total: u64, reading: &Reading, read: impl Future<Output = R>) -> R {
     let mut read = std::pin::pin!(read);
     loop {
-        show(world, total, done);
+        show(world, total, reading);
         if let Ok(read) = tokio::time::timeout(PROGRESS, &mut read).await {
             return read;
         }
     }
 }
 
-fn show(world: &World, total: u64, done: &AtomicU64) {
+/// What a beat would do: figures for INFO; and a new pace, where one was asked for.
+fn show(world: &World, total: u64, reading: &Reading) {
     let mut server = world.server.borrow_mut();
     world.tick(&mut server);
+    gauges::sample(&mut server);
+    reading.delay.set(server.config.settings.key_load_delay);
     if let Some(loading) = &mut server.loading {
-        (loading.bytes_total, loading.bytes_done) = (total, done.load(Relaxed).min(total));
+        (loading.bytes_total, loading.bytes_done) = (total, reading.done.load(Relaxed).min(total));
     }
 }
 
 /// The store is the node's from now on; `stand` puts the stream where it ends.
-fn open(world: &World, store: Store, record: &store::History, stand: impl FnOnce(&mut crate::command::Server)) {
+fn open(world: &World, store: Store, record: &store::History, stand: impl FnOnce(&mut Server)) {
     let mut server = world.server.borrow_mut();
     server.feed.discard();
     stand(&mut server);
@@ -212,11 +215,11 @@ async fn take_over_dump(world: &Rc<World>) -> Result<(), String> {
     let path = Path::new(&settings.dir).join(&settings.dbfilename);
     let began = clock::mono();
     let total = std::fs::metadata(&path).map_or(0, |file| file.len());
-    let (done, name) = (Arc::new(AtomicU64::new(0)), path.display().to_string());
-    let counted = done.clone();
+    let (reading, name) = (Reading::of(&settings), path.display().to_string());
+    let of_thread = reading.clone();
     let read =
-        off_loop(move || allocator::for_loop(|| rdb_file::read(&path, &settings, past, Checksum::Check, &counted)));
-    let filled = told(world, total, &done, read)
+        off_loop(move || allocator::for_loop(|| rdb_file::read(&path, &settings, past, Checksum::Check, &of_thread)));
+    let filled = told(world, total, &reading, read)
         .await
         .map_err(|error| format!("{error}. Terminating server after rdb file reading failure."))?;
     let Some(filled) = filled else { return Ok(()) };

@@ -123,10 +123,11 @@ fn tell_replicas(server: &Server) {
 
 fn finish(world: &Rc<World>, request: &Request) {
     let mut server = world.server.borrow_mut();
-    let Some(mut disk) = world.opened() else {
+    if server.is_starting() {
         tracing::warn!("Redis is now ready to exit, bye bye..."); // the store is as it was found
         return world.stop(0);
-    };
+    }
+    let mut disk = world.disk_mut();
     tell_replicas(&server);
     disk.give_up_files();
     let insisting = Insisting::hear(world, Path::new(&server.config.settings.dir));

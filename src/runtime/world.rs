@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 /// See the module.
 pub struct World {
     pub server: RefCell<Server>,
-    /// None while a start reads the store.
+    /// None until a start has read the store.
     disk: RefCell<Option<Disk>>,
     pub links: RefCell<Links>,
     /// Connections of MIGRATE.

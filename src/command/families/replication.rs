@@ -171,6 +171,9 @@ fn replconf(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// TAIL replid from \[upto\]: our master lost what it wrote behind `from`, and asks for it.
 fn tail(cx: &mut Cx<'_>, link: LinkId, args: &mut Args<'_>) -> Outcome {
+    if cx.server.is_starting() {
+        return Err(Refusal::Loading); // it will know
+    }
     let replid = args.bytes()?;
     let offset = |word: &[u8]| {
         let offset = number::parse_i64(word).and_then(|offset| u64::try_from(offset).ok());

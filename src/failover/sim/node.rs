@@ -1,7 +1,7 @@
 //! A data node as the sentinels meet it: a role, a history, an offset, and the rule of obedience (native) or none.
 
 use crate::base::{Epoch, Offset, ReplId, RunId};
-use crate::failover::facts::{Facts, MasterLink, Native, Role};
+use crate::failover::facts::{Facts, Loading, MasterLink, Native, Role};
 use crate::failover::{Addr, Answer, GroupId, Obedience, Order};
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ impl Node {
             announced: true,
             offset: Offset(self.offset),
             replid: Some(self.replid),
-            loading: false,
+            loading: Loading::Nothing,
             former: self.former,
             replicas: attached,
             native: self.native.then_some(Native { group, obeyed: epoch }),

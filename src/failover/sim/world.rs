@@ -586,7 +586,7 @@ impl World {
         if pong {
             seen.step(now, Sign::Replied(PingReply::Pong));
         }
-        seen.step(now, Sign::Info { is_master, runid: facts.runid });
+        seen.step(now, Sign::Info { is_master, runid: facts.runid, reads_store: false });
         run.seen.informed(NAME, addr, facts, now);
         if let Some(registry) = &run.registry {
             run.seen.notice(registry, now);

@@ -6,7 +6,7 @@
 
 use super::{perform, step_sink};
 use crate::base::{Offset, ReplId};
-use crate::command::{Kind, Loading, LoadingFrom, Origin, Server};
+use crate::command::{Kind, Origin, Server};
 use crate::rdb;
 use crate::replication::sink::{ConnId, Effect, Event, Expect};
 use crate::replication::{Bulk, Progress};
@@ -387,9 +387,7 @@ pub fn load_copy(world: &Rc<World>, conn: ConnId, id: ReplId, at: Offset) {
         server.take_libraries(&functions);
         server.feed.discard();
         server.all_changed();
-        server.loading = Some(Loading::begun(clock::wall(), LoadingFrom::Master));
         world.disk_mut().begin_generation(&mut server, id, at, stream_db);
-        server.loading = None;
         upstream.loading = Some((conn, stream_db));
     }
     world.disk_bell.notify_one();

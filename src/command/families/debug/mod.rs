@@ -10,7 +10,7 @@ use super::help::help;
 use crate::base::number::{parse_f64, parse_i64};
 use crate::base::{Millis, glob};
 use crate::command::spec::{ADMIN, Group, LOADING, NOSCRIPT, STALE, Spec, spec};
-use crate::command::{Args, Ask, Blocked, Cx, LoadingFrom, Outcome, PEAK_RESET, Refusal, Reload};
+use crate::command::{Args, Ask, Blocked, Cx, Outcome, PEAK_RESET, Refusal, Reload};
 use crate::config::bytes_with_unit;
 use crate::rdb::Checksum;
 
@@ -118,8 +118,7 @@ fn debug(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Refusal::err(NOT_ALLOWED));
     }
     let name = args.bytes()?.to_ascii_lowercase();
-    let starts = cx.server.loading.as_ref().is_some_and(|loading| loading.from == LoadingFrom::Store);
-    if starts && !AT_A_START.contains(&name.as_slice()) {
+    if cx.server.is_starting() && !AT_A_START.contains(&name.as_slice()) {
         return Err(Refusal::Loading);
     }
     match (name.as_slice(), args.left()) {

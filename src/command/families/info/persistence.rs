@@ -3,6 +3,7 @@
 use super::Row::{self, Field, Maybe};
 use super::{bit, zero};
 use crate::base::Millis;
+use crate::command::LoadingFrom;
 use crate::command::{Rewrite, Server};
 
 pub const ROWS: &[Row] = &[
@@ -50,6 +51,10 @@ pub const ROWS: &[Row] = &[
     }),
     // An append never waits for an fsync.
     Maybe("aof_delayed_fsync", |server| with_log(server, |_| 0)),
+    Maybe("loading_from", |server| {
+        let from = server.loading.as_ref()?.from;
+        Some(if from == LoadingFrom::Store { "store" } else { "replicas" }.into())
+    }),
     Maybe("loading_start_time", |server| Some(server.loading.as_ref()?.since.seconds().to_string())),
     Maybe("loading_total_bytes", |server| Some(server.loading.as_ref()?.bytes_total.to_string())),
     Maybe("loading_rdb_used_mem", |server| Some(server.loading.as_ref()?.bytes_total.to_string())),
