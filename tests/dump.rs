@@ -235,6 +235,11 @@ fn migrate_uses_a_connection_again_and_notices_a_dead_one() {
     let refused = migrate(&node, &other, "c 9 5000 AUTH wrong");
     assert!(refused.error().is_some_and(|error| error.contains("AUTH")), "{refused:?}");
     assert_eq!((came(&other), kept()), (before + 1, 1));
+    other.ok("CONFIG SET requirepass secret");
+    assert!(migrate(&node, &other, "a 9 5000 AUTH secret").error().is_none());
+    other.ok("CONFIG SET requirepass other");
+    let refused = migrate(&node, &other, "c 9 5000 AUTH secret");
+    assert!(refused.error().is_some_and(|error| error.contains("WRONGPASS")), "{refused:?}");
     other.crash();
     assert!(migrate(&node, &other, "d 9 5000").is_ok());
     assert_eq!(kept(), 1);

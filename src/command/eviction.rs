@@ -6,8 +6,7 @@
 //! told, whatever `replica-ignore-maxmemory` says (`no` makes it refuse writes of its own clients). Nor does a node that
 //! is loading, paused or at fault, or a master that came back and has written nothing of its own yet, but for a write.
 //!
-//! What counts is what the data set takes, and the clients: not what waits for the log (nor the room kept for it, which
-//! would have the effects of evictions cause further ones), for slow replicas, for another
+//! What counts is what the data set takes, and the clients: not what waits for the log, for slow replicas, for another
 //! thread to free it, or for a checkpoint. Keys dropped for such memory would only add to it.
 
 use super::access::del_word;
@@ -150,7 +149,7 @@ impl Policy {
 impl Server {
     /// Bytes in use that `maxmemory` does not count.
     pub fn not_counted_memory(&self) -> u64 {
-        let stream = self.feed.buffered_bytes() + self.stream.backlog().excess_bytes();
+        let stream = self.feed.waiting_bytes() + self.stream.backlog().excess_bytes();
         (stream + self.keyspace.checkpoint_bytes()) as u64 + self.garbage.pending_bytes()
     }
 

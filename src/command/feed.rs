@@ -14,6 +14,9 @@ use crate::replication::{History, Stream};
 /// The room for a unit that is kept for the next one, bytes.
 const UNIT_KEPT_BYTES: usize = 64 << 10;
 
+/// What is kept for the next turn. Little: it counts as memory in use, and what evictions feed must not cause further ones.
+const PENDING_KEPT_BYTES: usize = 4 << 10;
+
 /// The bytes on their way from handlers to the log.
 #[derive(Debug, Default)]
 pub struct Feed {
@@ -132,9 +135,15 @@ impl Feed {
         self.changes.push(Change { at, db, history, reason: reason.to_string() });
     }
 
-    /// Bytes that what waits for the log takes, with the room that is kept for what comes.
+    /// Bytes that what waits for the log takes.
     pub fn buffered_bytes(&self) -> usize {
         self.unit.capacity() + self.pending.capacity()
+    }
+
+    /// The same without the room that is kept for what comes: what will be free when the log has it.
+    pub fn waiting_bytes(&self) -> usize {
+        let waiting = |buffer: &Vec<u8>| buffer.capacity().min(2 * buffer.len());
+        waiting(&self.unit) + waiting(&self.pending)
     }
 
     /// Whether anything waits for the log.
@@ -159,7 +168,7 @@ impl Feed {
     pub fn logged(&mut self, bytes: usize, changes: usize) {
         if bytes == self.pending.len() {
             self.pending.clear();
-            self.pending.shrink_to(1 << 20);
+            self.pending.shrink_to(PENDING_KEPT_BYTES);
         } else {
             self.pending.drain(..bytes);
         }

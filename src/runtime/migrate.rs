@@ -1,7 +1,7 @@
 //! MIGRATE's socket: sends the values to the other server while the client waits, and takes away what arrived there.
 //!
-//! A connection stays open for ten seconds, for the next values that go into the same database there
-//! with the same login.
+//! A connection stays open for ten seconds, for the next values that go into the same database there with the same login,
+//! which is said each time: it may have been taken back.
 
 use super::clock;
 use super::world::World;
@@ -98,7 +98,7 @@ async fn carry(world: &World, migration: &Migration, taken: &mut [bool]) -> Resu
             }
         };
         let _ = stream.set_nodelay(true); // slower without
-        match send(&mut stream, migration, taken, limit, !was_kept).await {
+        match send(&mut stream, migration, taken, limit, !was_kept || migration.greetings > 1).await {
             Err(Trouble::Silent(_)) if was_kept => {}
             Err(Trouble::Silent(why) | Trouble::Told(why)) => return Err(why),
             Ok(refused) => {

@@ -94,7 +94,6 @@ pub fn by_signal(world: &Rc<World>, request: Request) {
 pub fn abort(world: &Rc<World>) {
     let mut server = world.server.borrow_mut();
     server.end_pause(PauseBy::Shutdown);
-    tracing::info!("Shutdown manually aborted.");
     world.clock_bell.notify_one();
 }
 

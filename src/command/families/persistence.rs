@@ -96,6 +96,7 @@ fn shutdown(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         if cx.server.stopping.take().is_none() {
             return Err(Refusal::err("No shutdown in progress."));
         }
+        tracing::info!("Shutdown manually aborted.");
         cx.server.answer_shutdowns("ERR Errors trying to SHUTDOWN. Check logs.");
         cx.ask(Ask::ShutdownAborted);
         cx.reply().ok();
