@@ -119,3 +119,14 @@ fn flushall_leaves_an_empty_dump_where_there_are_save_points() {
     node.ok("FLUSHALL");
     assert_eq!(node.info("persistence").int("rdb_changes_since_last_save"), 3);
 }
+
+#[test]
+fn flushall_is_done_though_its_dump_fails() {
+    let node = Server::node(&["save 3600 1"]);
+    std::fs::create_dir_all(node.path.join("dump.rdb/in the way")).expect("a directory");
+    node.ok("SET a b");
+    node.ok("FLUSHALL");
+    assert_eq!(node.ask("DBSIZE"), Frame::Int(0));
+    node.wait_for_log("Error saving the DB");
+    node.ok("SET a b");
+}

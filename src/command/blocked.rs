@@ -37,7 +37,7 @@ impl Server {
                     self.end_await(slot, None);
                 }
             }
-            Blocked::Checkpoint | Blocked::Shutdown => {}
+            Blocked::Checkpoint | Blocked::Flushed | Blocked::Shutdown => {}
         }
     }
 
@@ -83,7 +83,7 @@ impl Server {
         let deadline = |slot: &Slot| match self.clients.get(*slot)?.blocked.as_ref()? {
             Blocked::Wait { deadline, .. } | Blocked::Keys { deadline, .. } => *deadline,
             Blocked::Paused { .. } => self.pause.map(|pause| pause.until),
-            Blocked::Checkpoint | Blocked::Shutdown => None,
+            Blocked::Checkpoint | Blocked::Flushed | Blocked::Shutdown => None,
         };
         self.held.iter().filter_map(deadline).min()
     }
@@ -92,9 +92,11 @@ impl Server {
     /// or a shutdown came to nothing.
     pub fn answer_saved(&mut self, slot: Slot, result: Result<(), &str>) {
         let blocked = self.clients.get(slot).and_then(|client| client.blocked.as_ref());
-        if !matches!(blocked, Some(Blocked::Checkpoint | Blocked::Shutdown)) {
-            return;
-        }
+        let result = match blocked {
+            Some(Blocked::Checkpoint | Blocked::Shutdown) => result,
+            Some(Blocked::Flushed) => Ok(()),
+            _ => return,
+        };
         self.lift(slot);
         self.answer(slot, |reply| match result {
             Ok(()) => reply.ok(),

@@ -169,6 +169,8 @@ pub enum Blocked {
     /// Until the runtime is done: a dump is on disk (SAVE), sockets are listened on (CONFIG SET port), keys are with
     /// another server (MIGRATE).
     Checkpoint,
+    /// Until a dump of what FLUSHALL has left is on disk, or could not be written: the keys are gone in any case.
+    Flushed,
     /// Until the node has stopped, or refused to (SHUTDOWN).
     Shutdown,
 }

@@ -251,7 +251,7 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
         let waiting = waits.then_some(cx.slot);
         cx.ask(Ask::Flushed { waiting });
         if waits {
-            cx.block(Blocked::Checkpoint);
+            cx.block(Blocked::Flushed);
             return Ok(());
         }
     }

@@ -70,8 +70,13 @@ impl Disk {
         self.want_checkpoint(waiting);
     }
 
-    /// Nobody wants the dump that is being written any more (FLUSHALL).
+    /// Nobody wants the dump that is being written any more, or is about to be in the background (FLUSHALL).
     pub fn give_up_dump(&mut self) {
+        let unasked = |ground: Ground| ground == Ground::Background;
+        if let Some(running) = &mut self.running {
+            running.dump = running.dump.take().filter(|&(_, ground)| !unasked(ground));
+        }
+        self.wants_dump = self.wants_dump.filter(|&ground| !unasked(ground));
         if let Some(dumping) = &self.dumping {
             dumping.given_up.store(true, Relaxed);
         }
