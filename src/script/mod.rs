@@ -15,9 +15,9 @@
 //!    (`tests::hostile_scripts`).
 //! 3. A stopped script ends, whatever it catches (`tests::a_stopped_script_cannot_go_on`).
 //!
-//! Reading order: [`host`](Host), `vm` and its `prelude.lua`, `table` and `api` (`redis.*`, `server.*`), `from_reply`, `to_reply`, `library` (heads
-//! of scripts, libraries of functions), then what scripts have beside: `cjson`, `cmsgpack`, `packed` (`struct`), `bits`,
-//! `random`; and the `debugger`.
+//! Reading order: [`host`](Host), `vm` and its `prelude.lua`, `table` and `api` (`redis.*`, `server.*`), `from_reply`,
+//! `to_reply`, `library` (heads of scripts, libraries of functions), then what scripts have beside: `cjson`, `cmsgpack`,
+//! `packed` (`struct`), `bits`, `random`; and the `debugger`.
 //!
 //! Lua 5.1 has no read-only tables, and Redis' own Lua is patched to have them; here the prelude hides the tables behind
 //! empty ones. The other way, a patched Lua of our own, would be a fork of a C library to look after.
