@@ -303,6 +303,7 @@ impl Server {
         self.awaited.changed(db, key.bytes);
         self.feed_own(db, &[del_word(lazy), key.bytes]);
         self.feed.close_unit(&mut self.stream);
+        self.feed.keep_little();
         freed
     }
 }

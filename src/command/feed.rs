@@ -14,8 +14,9 @@ use crate::replication::{History, Stream};
 /// The room for a unit that is kept for the next one, bytes.
 const UNIT_KEPT_BYTES: usize = 64 << 10;
 
-/// What is kept for the next turn. Little: it counts as memory in use, and what evictions feed must not cause further ones.
-const PENDING_KEPT_BYTES: usize = 4 << 10;
+/// The same for what a turn feeds, and that much of it behind an eviction.
+const PENDING_KEPT_BYTES: usize = 1 << 20;
+const LITTLE_BYTES: usize = 4 << 10;
 
 /// The bytes on their way from handlers to the log.
 #[derive(Debug, Default)]
@@ -28,6 +29,7 @@ pub struct Feed {
     pending: Vec<u8>,
     /// Changes of history, each at its place in `pending`.
     changes: Vec<Change>,
+    keeps_little: bool,
 }
 
 /// A change of history and where it stands.
@@ -146,6 +148,12 @@ impl Feed {
         waiting(&self.unit) + waiting(&self.pending)
     }
 
+    /// Keys are evicted: the room that their effects take is not kept. It would count as memory in use, and cause further
+    /// evictions.
+    pub fn keep_little(&mut self) {
+        self.keeps_little = true;
+    }
+
     /// Whether anything waits for the log.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty() || !self.changes.is_empty()
@@ -168,7 +176,8 @@ impl Feed {
     pub fn logged(&mut self, bytes: usize, changes: usize) {
         if bytes == self.pending.len() {
             self.pending.clear();
-            self.pending.shrink_to(PENDING_KEPT_BYTES);
+            let kept = if std::mem::take(&mut self.keeps_little) { LITTLE_BYTES } else { PENDING_KEPT_BYTES };
+            self.pending.shrink_to(kept);
         } else {
             self.pending.drain(..bytes);
         }
