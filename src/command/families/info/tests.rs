@@ -28,7 +28,7 @@ persistence: loading async_loading current_cow_peak current_cow_size current_cow
     aof_rewrite_scheduled aof_last_rewrite_time_sec aof_current_rewrite_time_sec aof_last_bgrewrite_status
     aof_rewrites aof_rewrites_consecutive_failures aof_last_write_status aof_last_cow_size module_fork_in_progress
     module_fork_last_cow_size aof_current_size aof_base_size aof_pending_rewrite aof_buffer_length
-    aof_pending_bio_fsync aof_delayed_fsync loading_start_time loading_total_bytes loading_rdb_used_mem
+    aof_pending_bio_fsync aof_delayed_fsync loading_from loading_start_time loading_total_bytes loading_rdb_used_mem
     loading_loaded_bytes loading_loaded_perc loading_eta_seconds | checkpoint_replid checkpoint_offset
     checkpoint_in_progress checkpoint_dirty_pages checkpoint_last_status checkpoint_last_time
     checkpoint_last_cost_ms checkpoint_last_cost_bytes log_start_offset log_end_offset log_synced_offset log_bytes
