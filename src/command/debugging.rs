@@ -26,7 +26,7 @@ impl Cx<'_> {
         let vm = debugger::debugging(text).map(Rc::new);
         let vm = vm.map_err(|error| Refusal::err(format!("Lua can't be started: {error}")))?;
         let result = keys.and_then(|keys| {
-            let script = self.server.scripting.define(text)?;
+            let script = self.server.scripting.define(text, false)?;
             let (_, code) = script_head(text).map_err(Refusal::err)?;
             let place = vm.compile(code).map_err(Refusal::err)?;
             self.run_script(&Called::Debugged(script, vm.clone(), place), keys, args, ro)

@@ -10,10 +10,15 @@ use crate::resp::{Proto, Request};
 use crate::script::{self, Denied, Flags, Host, Libraries, Library, Place, Verdict, Vm};
 use ahash::RandomState;
 use hashbrown::HashMap;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// How long a library may take to be loaded, microseconds.
 const LOAD_US_MAX: u64 = 500_000;
+
+/// Scripts that came by EVAL are forgotten from so many on, the least recently used first, so that texts with values in
+/// them do not fill the memory. As in Valkey 8 and Redis 7.4; 7.2 keeps them all. What SCRIPT LOAD was given stays.
+const EVAL_SCRIPTS_MAX: usize = 500;
 
 /// What the runtime does for others while a script runs that takes too long.
 pub trait Bystanders {
@@ -36,6 +41,12 @@ pub struct Scripting {
     by_sha: HashMap<Box<[u8]>, Rc<Script>, RandomState>,
     /// The same by their text, which is found faster than it is hashed.
     by_text: HashMap<Rc<[u8]>, Rc<Script>, RandomState>,
+    /// Those of them that came by EVAL alone.
+    passing: usize,
+    /// Those that were forgotten.
+    pub evicted: u64,
+    /// Counts uses.
+    uses: Cell<u64>,
     pub libraries: Libraries,
     /// The script that runs now.
     pub running: Option<Running>,
@@ -53,6 +64,10 @@ pub struct Script {
     pub(super) place: Place,
     /// `None` without a `#!` line: then the script may do what each of its commands may.
     pub(super) flags: Option<Flags>,
+    /// It was given by SCRIPT LOAD.
+    given: Cell<bool>,
+    /// The number of its last use.
+    used: Cell<u64>,
 }
 
 impl Scripting {
@@ -103,6 +118,7 @@ impl Scripting {
     pub fn flush_scripts(&mut self) {
         self.by_sha.clear();
         self.by_text.clear();
+        self.passing = 0;
         self.eval = None;
     }
 
@@ -129,9 +145,14 @@ impl Scripting {
         Ok(of.insert(Rc::new(vm)).clone())
     }
 
-    /// The script of this text, compiled and cached if it is new.
-    pub fn define(&mut self, text: &[u8]) -> Result<Rc<Script>, Refusal> {
+    /// The script of this text, compiled and cached if it is new; `given` by SCRIPT LOAD.
+    pub fn define(&mut self, text: &[u8], given: bool) -> Result<Rc<Script>, Refusal> {
         if let Some(script) = self.by_text.get(text) {
+            self.uses.set(self.uses.get() + 1);
+            script.used.set(self.uses.get());
+            if given && !script.given.replace(true) {
+                self.passing -= 1;
+            }
             return Ok(script.clone());
         }
         let (flags, code) = script::script_head(text).map_err(Refusal::err)?;
@@ -140,18 +161,39 @@ impl Scripting {
         let sha = script::sha1_hex(text);
         let text: Rc<[u8]> = text.into();
         let name = std::str::from_utf8(&sha).expect("hexadecimal digits").into();
-        let script = Rc::new(Script { sha: name, text: text.clone(), place, flags });
+        if !given {
+            if self.passing >= EVAL_SCRIPTS_MAX {
+                self.forget_oldest();
+            }
+            self.passing += 1;
+        }
+        self.uses.set(self.uses.get() + 1);
+        let (given, used) = (Cell::new(given), Cell::new(self.uses.get()));
+        let script = Rc::new(Script { sha: name, text: text.clone(), place, flags, given, used });
         self.by_sha.insert(Box::new(sha), script.clone());
         self.by_text.insert(text, script.clone());
         Ok(script)
     }
 
+    /// Looks at all of them: that takes no longer than the new one took to be compiled.
+    fn forget_oldest(&mut self) {
+        let passing = self.by_sha.values().filter(|script| !script.given.get());
+        let Some(oldest) = passing.min_by_key(|script| script.used.get()).cloned() else { return };
+        self.by_sha.remove(oldest.sha.as_bytes());
+        self.by_text.remove(&oldest.text);
+        if let Some(vm) = &self.eval {
+            vm.forget(oldest.place);
+        }
+        self.passing -= 1;
+        self.evicted += 1;
+    }
+
     /// The cached script of this digest.
     pub fn script(&self, sha: &[u8]) -> Option<Rc<Script>> {
-        match self.by_sha.get(sha) {
-            Some(script) => Some(script.clone()),
-            None => self.by_sha.get(&*sha.to_ascii_lowercase()).cloned(),
-        }
+        let script = self.by_sha.get(sha).or_else(|| self.by_sha.get(&*sha.to_ascii_lowercase()))?;
+        self.uses.set(self.uses.get() + 1);
+        script.used.set(self.uses.get());
+        Some(script.clone())
     }
 
     /// SCRIPT KILL, FUNCTION KILL: the script that runs is to end.
@@ -329,4 +371,34 @@ impl Host for Loading {
     }
 
     fn replicate(&mut self, _: bool) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EVAL_SCRIPTS_MAX, Scripting};
+
+    #[test]
+    fn scripts_of_eval_are_forgotten_and_given_ones_stay() {
+        let mut scripting = Scripting::default();
+        let sha = |scripting: &mut Scripting, text: &str, given| {
+            let Ok(script) = scripting.define(text.as_bytes(), given) else { panic!("no script: {text}") };
+            script.sha.as_bytes().to_vec()
+        };
+        let given = sha(&mut scripting, "return 'given'", true);
+        let promoted = sha(&mut scripting, "return 'promoted'", false);
+        sha(&mut scripting, "return 'promoted'", true);
+        let all: Vec<_> = (0..EVAL_SCRIPTS_MAX).map(|n| sha(&mut scripting, &format!("return {n}"), false)).collect();
+        assert_eq!((scripting.cached().0, scripting.evicted), (EVAL_SCRIPTS_MAX + 2, 0));
+        assert!(scripting.script(&all[0]).is_some(), "by its digest, which is a use");
+        sha(&mut scripting, "return 1", false); // by its text, which is one too
+        sha(&mut scripting, "return 'new'", false);
+        sha(&mut scripting, "return 'newer'", false);
+        let gone: Vec<_> = (0..all.len()).filter(|&n| !scripting.has_script(&all[n])).collect();
+        assert_eq!((gone, scripting.evicted), (vec![2, 3], 2));
+        assert!(scripting.has_script(&given) && scripting.has_script(&promoted));
+        assert_eq!(scripting.cached().0, EVAL_SCRIPTS_MAX + 2);
+        scripting.flush_scripts();
+        sha(&mut scripting, "return 1", false);
+        assert_eq!(scripting.cached().0, 1);
+    }
 }

@@ -14,13 +14,13 @@ kept! {
     /// Mark of packets, for the system's filter.
     "socket-mark-id" = "0", int(0, u32::MAX as i128), FIXED;
     /// Multipath TCP.
-    "mptcp" = "no", yes_no(), FIXED;
+    "mptcp" = "no", yes_no(), OPEN;
     /// Multipath TCP on replication links.
     "repl-mptcp" = "no", yes_no(), OPEN;
     /// Threads that read and write sockets; one thread owns them here.
     "io-threads" = "1", int(1, 128), FIXED;
     /// Whether those threads parse, too.
-    "io-threads-do-reads" = "no", yes_no(), FIXED;
+    "io-threads-do-reads" = "no", yes_no(), OPEN;
     /// Whether those threads are always all in use.
     "io-threads-always-active" = "no", yes_no(), OPEN | HIDDEN;
     /// Ready sockets for each of those threads.

@@ -127,6 +127,7 @@ fn rewrite(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
 fn resetstat(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     cx.server.stats.reset();
     cx.server.eviction.reset_stats();
+    cx.server.scripting.evicted = 0;
     cx.server.garbage.reset_freed();
     cx.server.stats.sync_before = cx.server.source.counts();
     cx.server.memory.peak = cx.server.memory.used;

@@ -68,7 +68,7 @@ fn by_text(cx: &mut Cx<'_>, args: &Args<'_>, ro: bool) -> Outcome {
         return cx.debug_script(keys, args, ro);
     }
     let keys = keys?;
-    let script = cx.server.scripting.define(args.at(1))?;
+    let script = cx.server.scripting.define(args.at(1), false)?;
     cx.run_script(&Called::Script(script), keys, args, ro)
 }
 
@@ -100,7 +100,7 @@ pub fn keys(args: &Args<'_>, no_number: Refusal) -> Result<usize, Refusal> {
 
 /// SCRIPT LOAD script
 fn load(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
-    let script = cx.server.scripting.define(args.bytes()?)?;
+    let script = cx.server.scripting.define(args.bytes()?, true)?;
     cx.reply().bulk(script.sha.as_bytes());
     Ok(())
 }

@@ -174,7 +174,9 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.deadline_set(cx.db, key.bytes);
         cx.notify(Class::Generic, "expire", key.bytes);
     }
+    let says_it = matches!(fate, Fate::At(ttl) if ttl.absolute && ttl.unit == Unit::Milliseconds) && args.len() == 5;
     match deadline {
+        Some(_) if says_it => cx.feed_request(args),
         Some(deadline) => feed_set_until(cx, key, value, deadline),
         None if get => feed_without_get(cx, args),
         None => cx.feed_request(args),

@@ -51,10 +51,6 @@ pub const ROWS: &[Row] = &[
     }),
     // An append never waits for an fsync.
     Maybe("aof_delayed_fsync", |server| with_log(server, |_| 0)),
-    Maybe("loading_from", |server| {
-        let from = server.loading.as_ref()?.from;
-        Some(if from == LoadingFrom::Store { "store" } else { "replicas" }.into())
-    }),
     Maybe("loading_start_time", |server| Some(server.loading.as_ref()?.since.seconds().to_string())),
     Maybe("loading_total_bytes", |server| Some(server.loading.as_ref()?.bytes_total.to_string())),
     Maybe("loading_rdb_used_mem", |server| Some(server.loading.as_ref()?.bytes_total.to_string())),
@@ -68,6 +64,10 @@ pub const ROWS: &[Row] = &[
         let left = loading.bytes_total.saturating_sub(loading.bytes_done);
         let elapsed = server.wall.since(loading.since).seconds().max(0) as u64;
         Some(if elapsed == 0 { 1 } else { elapsed.saturating_mul(left) / (loading.bytes_done + 1) }.to_string())
+    }),
+    Maybe("loading_from", |server| {
+        let from = server.loading.as_ref()?.from;
+        Some(if from == LoadingFrom::Store { "store" } else { "replicas" }.into())
     }),
     Maybe("checkpoint_replid", |server| Some(server.persistence.checkpoint?.0.to_string())),
     Maybe("checkpoint_offset", |server| Some(server.persistence.checkpoint?.1.to_string())),

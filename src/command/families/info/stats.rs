@@ -77,6 +77,7 @@ pub const ROWS: &[Row] = &[
     Field("acl_access_denied_key", |server| server.stats.keys_denied.to_string()),
     Field("acl_access_denied_channel", |server| server.stats.channels_denied.to_string()),
     Field("sync_copies_received", |server| server.stats.sync_copies_received.to_string()),
+    Field("evicted_scripts", |server| server.scripting.evicted.to_string()),
 ];
 
 fn kbps(bytes: &Sampler) -> String {

@@ -28,8 +28,8 @@ persistence: loading async_loading current_cow_peak current_cow_size current_cow
     aof_rewrite_scheduled aof_last_rewrite_time_sec aof_current_rewrite_time_sec aof_last_bgrewrite_status
     aof_rewrites aof_rewrites_consecutive_failures aof_last_write_status aof_last_cow_size module_fork_in_progress
     module_fork_last_cow_size aof_current_size aof_base_size aof_pending_rewrite aof_buffer_length
-    aof_pending_bio_fsync aof_delayed_fsync loading_from loading_start_time loading_total_bytes loading_rdb_used_mem
-    loading_loaded_bytes loading_loaded_perc loading_eta_seconds | checkpoint_replid checkpoint_offset
+    aof_pending_bio_fsync aof_delayed_fsync loading_start_time loading_total_bytes loading_rdb_used_mem
+    loading_loaded_bytes loading_loaded_perc loading_eta_seconds | loading_from checkpoint_replid checkpoint_offset
     checkpoint_in_progress checkpoint_dirty_pages checkpoint_last_status checkpoint_last_time
     checkpoint_last_cost_ms checkpoint_last_cost_bytes log_start_offset log_end_offset log_synced_offset log_bytes
     log_segments log_last_fsync_age_ms log_last_fsync_usec disk_fault
@@ -48,6 +48,7 @@ stats: total_connections_received total_commands_processed instantaneous_ops_per
     reply_buffer_expands eventloop_cycles eventloop_duration_sum eventloop_duration_cmd_sum
     instantaneous_eventloop_cycles_per_sec instantaneous_eventloop_duration_usec acl_access_denied_auth
     acl_access_denied_cmd acl_access_denied_key acl_access_denied_channel | sync_copies_received
+    evicted_scripts
 replication: role master_host master_port master_link_status master_last_io_seconds_ago master_sync_in_progress
     slave_read_repl_offset slave_repl_offset master_sync_total_bytes master_sync_read_bytes master_sync_left_bytes
     master_sync_perc master_sync_last_io_seconds_ago master_link_down_since_seconds slave_priority slave_read_only
