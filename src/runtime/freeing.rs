@@ -2,6 +2,7 @@
 
 use super::allocator;
 use crate::command::{Server, Trash};
+use crate::store;
 use crossbeam_channel::{Sender, TrySendError, bounded};
 
 /// Batches on their way: a turn sends one at most.
@@ -21,6 +22,7 @@ impl Freeing {
         let (to, from) = bounded::<Vec<Trash>>(BATCHES_MAX);
         let run = move || {
             allocator::become_freer();
+            store::give_way();
             from.iter().flatten().for_each(drop);
         };
         let started = std::thread::Builder::new().name("freeing".into()).spawn(run);

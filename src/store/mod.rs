@@ -30,6 +30,7 @@
 //!
 //! Tests: `cargo test --lib store::`.
 
+mod background;
 mod checkpoint;
 mod codec;
 #[cfg(test)]
@@ -48,6 +49,7 @@ mod recover;
 mod torture;
 mod unfinished;
 
+pub use background::give_way;
 pub use checkpoint::{Checkpoint, CheckpointInfo, Done, Finished, Full, Image, Manifest, Visit, Watchdog, Work};
 #[cfg(test)]
 pub use doubles::Doubles;

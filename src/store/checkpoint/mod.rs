@@ -35,6 +35,7 @@ pub use image::{Image, Visit};
 pub use manifest::Manifest;
 pub use reading::PieceReader;
 
+use super::background::give_way;
 use super::error::StoreError;
 use super::log::SyncHandle;
 use builder::{Builder, Place};
@@ -164,7 +165,10 @@ impl Checkpoint {
         let of_thread = queue.clone();
         let thread = std::thread::Builder::new()
             .name("regent-store".into())
-            .spawn(move || Worker { builder, queue: of_thread, ticket: None }.serve())
+            .spawn(move || {
+                give_way();
+                Worker { builder, queue: of_thread, ticket: None }.serve();
+            })
             .map_err(|cause| StoreError::io(std::path::Path::new("the storage thread"), cause))?;
         Ok(Checkpoint { queue, thread: Some(thread), tickets: 0 })
     }
