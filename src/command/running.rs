@@ -247,17 +247,18 @@ impl Host for Inner<'_, '_, '_> {
         let slot = self.running().slot;
         let Some(bystanders) = self.cx.server.scripting.bystanders.clone() else { return Heard::Gone };
         loop {
-            match bystanders.wait_for(self.cx.server, slot, heard) {
-                None => return Heard::Gone,
-                Some(0) => {}
-                Some(_) => break,
-            }
+            // First the others: one who sends without end, or does not read, is not to keep them from being heard.
             self.hear_others();
             if self.running().killed {
                 return Heard::Stop(KILLED);
             }
             if self.cx.server.clients[slot].closing.is_some() {
                 return Heard::Gone;
+            }
+            match bystanders.wait_for(self.cx.server, slot, heard) {
+                None => return Heard::Gone,
+                Some(0) => {}
+                Some(_) => break,
             }
         }
         // Only the script's own time counts.

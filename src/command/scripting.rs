@@ -42,7 +42,7 @@ pub struct Scripting {
     /// The same by their text, which is found faster than it is hashed.
     by_text: HashMap<Rc<[u8]>, Rc<Script>, RandomState>,
     /// Those of them that came by EVAL alone.
-    passing: usize,
+    passing: Vec<Rc<Script>>,
     /// Those that were forgotten.
     pub evicted: u64,
     /// Counts uses.
@@ -64,8 +64,6 @@ pub struct Script {
     pub(super) place: Place,
     /// `None` without a `#!` line: then the script may do what each of its commands may.
     pub(super) flags: Option<Flags>,
-    /// It was given by SCRIPT LOAD.
-    given: Cell<bool>,
     /// The number of its last use.
     used: Cell<u64>,
 }
@@ -118,7 +116,7 @@ impl Scripting {
     pub fn flush_scripts(&mut self) {
         self.by_sha.clear();
         self.by_text.clear();
-        self.passing = 0;
+        self.passing.clear();
         self.eval = None;
     }
 
@@ -150,10 +148,11 @@ impl Scripting {
         if let Some(script) = self.by_text.get(text) {
             self.uses.set(self.uses.get() + 1);
             script.used.set(self.uses.get());
-            if given && !script.given.replace(true) {
-                self.passing -= 1;
+            let script = script.clone();
+            if given {
+                self.passing.retain(|other| !Rc::ptr_eq(other, &script));
             }
-            return Ok(script.clone());
+            return Ok(script);
         }
         let (flags, code) = script::script_head(text).map_err(Refusal::err)?;
         let compiled = Self::machine(&mut self.eval)?.compile(code);
@@ -161,30 +160,30 @@ impl Scripting {
         let sha = script::sha1_hex(text);
         let text: Rc<[u8]> = text.into();
         let name = std::str::from_utf8(&sha).expect("hexadecimal digits").into();
+        self.uses.set(self.uses.get() + 1);
+        let used = Cell::new(self.uses.get());
+        let script = Rc::new(Script { sha: name, text: text.clone(), place, flags, used });
         if !given {
-            if self.passing >= EVAL_SCRIPTS_MAX {
+            if self.passing.len() >= EVAL_SCRIPTS_MAX {
                 self.forget_oldest();
             }
-            self.passing += 1;
+            self.passing.push(script.clone());
         }
-        self.uses.set(self.uses.get() + 1);
-        let (given, used) = (Cell::new(given), Cell::new(self.uses.get()));
-        let script = Rc::new(Script { sha: name, text: text.clone(), place, flags, given, used });
         self.by_sha.insert(Box::new(sha), script.clone());
         self.by_text.insert(text, script.clone());
         Ok(script)
     }
 
-    /// Looks at all of them: that takes no longer than the new one took to be compiled.
+    /// Looks at all that passes: that takes no longer than the new one took to be compiled.
     fn forget_oldest(&mut self) {
-        let passing = self.by_sha.values().filter(|script| !script.given.get());
-        let Some(oldest) = passing.min_by_key(|script| script.used.get()).cloned() else { return };
+        let used = |&at: &usize| self.passing[at].used.get();
+        let Some(at) = (0..self.passing.len()).min_by_key(used) else { return };
+        let oldest = self.passing.swap_remove(at);
         self.by_sha.remove(oldest.sha.as_bytes());
         self.by_text.remove(&oldest.text);
         if let Some(vm) = &self.eval {
             vm.forget(oldest.place);
         }
-        self.passing -= 1;
         self.evicted += 1;
     }
 

@@ -269,7 +269,9 @@ impl Server {
     /// Ends a connection, at once or behind its replies.
     pub fn close(&mut self, slot: Slot, closing: Closing) {
         let Some(client) = self.clients.get_mut(slot) else { return };
-        client.closing = Some(closing);
+        if client.closing != Some(Closing::Now) {
+            client.closing = Some(closing);
+        }
         self.asks.push(Ask::Close(slot));
     }
 

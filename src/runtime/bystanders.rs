@@ -17,7 +17,7 @@
 use super::connection::Connection;
 use super::disk::Appended;
 use super::world::World;
-use super::{clock, links, listener};
+use super::{clock, links, listener, process};
 use crate::base::limits::READ_SHARE_BYTES;
 use crate::command::scripting::Bystanders;
 use crate::command::{Ask, Client, Closing, Kind, Save, Server, Slot};
@@ -56,9 +56,14 @@ impl Bystanders for Hearing {
     fn hear(&self, server: &mut Server, running: Slot) {
         let began = clock::micros();
         let Some(world) = self.world.upgrade().filter(|_| began >= self.due_us.get()) else { return };
-        if in_log(&world, server) {
-            listener::admit(&world, server);
-            hear_all(&world, server, running);
+        if process::insists() {
+            end(&world, 1);
+        }
+        // Where the log takes nothing, who asks is told nothing; an order to end is heard all the same.
+        let tells = in_log(&world, server);
+        listener::admit(&world, server);
+        hear_all(&world, server, running, tells);
+        if tells {
             links::stand_by(&world, server);
         }
         let now = clock::micros();
@@ -68,6 +73,9 @@ impl Bystanders for Hearing {
     fn tell(&self, server: &mut Server, slot: Slot, bytes: &[u8]) {
         let Some(world) = self.world.upgrade() else { return };
         let Some(connection) = world.connection(slot) else { return };
+        if server.clients.get(slot).is_none_or(|client| client.closing.is_some()) {
+            return;
+        }
         // What was executed before the script may show in what it is told.
         if !in_log(&world, server) || !connection.write_whole(bytes, TELL_MS_MAX) {
             server.close(slot, Closing::Now);
@@ -80,6 +88,10 @@ impl Bystanders for Hearing {
     fn wait_for(&self, server: &mut Server, slot: Slot, heard: &mut Vec<u8>) -> Option<usize> {
         let world = self.world.upgrade()?;
         let connection = world.connection(slot)?;
+        if process::asked_to_stop() {
+            tracing::warn!("The node is told to stop: the debugger's session ends as if its client had left.");
+            return None;
+        }
         heard.resize(HEARD_BYTES, 0);
         let count = connection.read_within(heard, WAIT_MS);
         heard.truncate(count.unwrap_or(0));
@@ -88,7 +100,7 @@ impl Bystanders for Hearing {
     }
 }
 
-fn hear_all(world: &World, server: &mut Server, running: Slot) {
+fn hear_all(world: &World, server: &mut Server, running: Slot, tells: bool) {
     let mut buffer = vec![0; READ_SHARE_BYTES];
     let mut args = resp::Args::default();
     for connection in world.all_connections() {
@@ -117,10 +129,10 @@ fn hear_all(world: &World, server: &mut Server, running: Slot) {
             session::input(server, slot, &buffer[..read], &mut args);
             server.mono = before;
             if server.asks.iter().any(|ask| matches!(ask, Ask::Shutdown { save: Save::No, .. })) {
-                end(world);
+                end(world, 0);
             }
         }
-        if server.clients.get(slot).is_some_and(|client| client.kind == Kind::Normal) {
+        if tells && server.clients.get(slot).is_some_and(|client| client.kind == Kind::Normal) {
             tell(&connection, server);
         }
     }
@@ -155,9 +167,9 @@ fn tell(connection: &Connection, server: &mut Server) {
     server.stats.writes += 1;
 }
 
-/// SHUTDOWN NOSAVE ends a script that nothing else can end: its effects are in no log, so a restart finds what was there
-/// before it.
-fn end(world: &World) -> ! {
+/// SHUTDOWN NOSAVE, or a second SIGINT, ends a script that nothing else can end: its effects are in no log, so a restart
+/// finds what was there before it.
+fn end(world: &World, status: i32) -> ! {
     tracing::warn!("User requested shutdown while a script runs: its effects are given up.");
     if let Some(disk) = world.try_disk()
         && let Some(log) = disk.store.log()
@@ -172,5 +184,5 @@ fn end(world: &World) -> ! {
     }
     listener::shut(world);
     tracing::warn!("Redis is now ready to exit, bye bye...");
-    std::process::exit(0);
+    std::process::exit(status);
 }

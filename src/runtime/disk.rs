@@ -505,6 +505,8 @@ impl Disk {
                 self.finished(server, ok);
             } else if self.running.is_some() {
                 std::thread::yield_now();
+            } else {
+                let _ = self.wait_dump(server); // one dump at a time; what it came to is told there
             }
         }
         if self.past.count == before {

@@ -20,7 +20,7 @@ impl Read for StdIn {
 /// Runs a role with the arguments behind its name; the exit status. A configuration that is wrong is told on the
 /// standard error, whatever else goes wrong in the log.
 pub fn run(role: Role, args: &[String], start: impl FnOnce(Config) -> Result<i32, String>) -> i32 {
-    // SAFETY: this is the first that a role does; threads come later.
+    // SAFETY: this is the first that a role does: it was given its arguments, and its own threads come later.
     unsafe { claim_title_room() };
     let config = match Config::load(role, args, &mut StdIn) {
         Ok(config) => config,

@@ -14,7 +14,8 @@ static TITLE_ROOM: OnceLock<Option<Range<usize>>> = OnceLock::new();
 /// (No maintained crate does this: they set the 15 bytes of the thread's name only.)
 ///
 /// # Safety
-/// No other thread may run yet: it could be reading the environment.
+/// No other thread may read the environment meanwhile (the allocator's, which is there already, does not)...
+/// ... and nobody may ask for the arguments from now on: the caller has them.
 pub unsafe fn claim_title_room() {
     let names: Vec<_> = std::env::vars_os().collect();
     let room = original_block().map(|(arguments, environment)| {
@@ -25,7 +26,7 @@ pub unsafe fn claim_title_room() {
             return arguments;
         }
         for (name, value) in &names {
-            // SAFETY: there is no other thread, as the caller promises.
+            // SAFETY: no other thread reads it, as the caller promises.
             unsafe { std::env::set_var(name, value) }
         }
         arguments.start..environment.end
@@ -41,8 +42,8 @@ pub fn set_title(title: &str) {
     let Some(room) = TITLE_ROOM.get().cloned().flatten().filter(|room| room.len() >= 2) else { return };
     let length = title.len().min(room.len() - 1);
     // SAFETY: the kernel says that arguments and environment of this process stand there, mapped and writable for as long as
-    // it runs; nothing else of this process reads them again (std has copied the arguments at start, the environment was
-    // moved away).
+    // it runs; nothing else of this process reads them again (`main` has taken the arguments, the environment was moved
+    // away).
     unsafe {
         let block = room.start as *mut u8;
         std::ptr::write_bytes(block, 0, room.len());
@@ -174,12 +175,25 @@ pub fn notify_ready() {
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 }
 
-/// SIGINTs so far: a stop that holds the loop hears them here.
+/// Signals so far: who holds the loop hears them here. What the loop itself has taken is noted beside.
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+static TERMINATIONS: AtomicU64 = AtomicU64::new(0);
+static TAKEN: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
 /// How many SIGINTs have come.
 pub fn interrupts() -> u64 {
     INTERRUPTS.load(Relaxed)
+}
+
+/// Whether a signal to stop has come that the loop has not taken.
+pub fn asked_to_stop() -> bool {
+    let [interrupts, terminations] = [&TAKEN[0], &TAKEN[1]].map(|taken| taken.load(Relaxed));
+    INTERRUPTS.load(Relaxed) > interrupts || TERMINATIONS.load(Relaxed) > terminations
+}
+
+/// Whether a second SIGINT has come before the loop could take the first.
+pub fn insists() -> bool {
+    INTERRUPTS.load(Relaxed) > TAKEN[0].load(Relaxed) + 1
 }
 
 /// Ends the process without another word, as `kill -9` does.
@@ -211,19 +225,29 @@ impl Signals {
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         }
-        let count = || {
-            INTERRUPTS.fetch_add(1, Relaxed);
+        let count = |signal, counter: &'static AtomicU64| {
+            // SAFETY: adding to an atomic number is all that the handler does, which any signal may interrupt.
+            let counts = move || {
+                counter.fetch_add(1, Relaxed);
+            };
+            unsafe { signal_hook_registry::register(signal, counts) }
         };
-        // SAFETY: adding to an atomic number is all that the handler does, which any signal may interrupt.
-        unsafe { signal_hook_registry::register(libc::SIGINT, count) }?;
+        count(libc::SIGINT, &INTERRUPTS)?;
+        count(libc::SIGTERM, &TERMINATIONS)?;
         Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     /// The next one.
     pub async fn next(&mut self) -> Stop {
         tokio::select! {
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.terminate.recv() => Stop::Terminate,
+            _ = self.interrupt.recv() => {
+                TAKEN[0].store(INTERRUPTS.load(Relaxed), Relaxed);
+                Stop::Interrupt
+            }
+            _ = self.terminate.recv() => {
+                TAKEN[1].store(TERMINATIONS.load(Relaxed), Relaxed);
+                Stop::Terminate
+            }
         }
     }
 }

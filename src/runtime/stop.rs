@@ -184,7 +184,9 @@ fn finish(world: &Rc<World>, request: &Request) {
         if !request.force {
             server.stopping = None;
             server.end_pause(PauseBy::Shutdown);
-            tracing::warn!("Errors trying to shut down the server. Check the logs for more information.");
+            tracing::warn!(
+                "Errors trying to shut down the server. Check the logs for more information. SHUTDOWN FORCE stops it all the same."
+            );
             server.answer_shutdowns("ERR Errors trying to SHUTDOWN. Check logs.");
             world.turn.notify_one();
             return;
@@ -211,7 +213,7 @@ impl Insisting {
         let (ends, ended) = mpsc::sync_channel::<()>(0);
         let files: Vec<PathBuf> = world.files.borrow().iter().cloned().chain([Dump::unfinished(dir)]).collect();
         let before = process::interrupts();
-        std::thread::spawn(move || {
+        let hears = move || {
             while ended.recv_timeout(HEARD_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
                 if process::interrupts() > before {
                     tracing::warn!("You insist... exiting now.");
@@ -219,7 +221,10 @@ impl Insisting {
                     process::end_at_once(1);
                 }
             }
-        });
+        };
+        if let Err(why) = std::thread::Builder::new().name("insisting".into()).spawn(hears) {
+            tracing::warn!("A second SIGINT will not be heard: {why}");
+        }
         Insisting { _ends: ends }
     }
 }

@@ -187,8 +187,20 @@ impl Debugger {
     /// It has stopped.
     pub fn stopped(&mut self, reason: &str) {
         self.asked = false;
-        self.log(format!("* Stopped at {}, stop reason = {reason}", self.line));
+        self.say(format!("* Stopped at {}, stop reason = {reason}", self.line));
         self.log_source(self.line);
+    }
+
+    /// The session is over: what clients wait for.
+    pub fn end(&mut self) {
+        self.say("<endsession>");
+    }
+
+    /// A line that is told however many there are before it: there are few of the kind.
+    fn say(&mut self, line: impl Into<Vec<u8>>) {
+        if !self.gone {
+            self.lines.push(line.into());
+        }
     }
 
     /// The client has left: nothing stops the script any more.

@@ -7,6 +7,7 @@ use crate::script::table::Table as Named;
 use crate::script::vm::{SCRIPT_NAME, State, Vm, compile, interrupt, libraries, message, stop};
 use mlua::debug::{Debug, DebugEvent, HookTriggers};
 use mlua::{Error, Function, Lua, LuaOptions, LuaString, MultiValue, Result, StdLib, Table, Value, VmState};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// The name of what `eval` compiles.
@@ -29,7 +30,7 @@ pub fn debugging(text: &[u8]) -> Result<Vm> {
     vm.state.debugger.replace(Some(Debugger::new(text)));
     vm.state.steps.set(true);
     let triggers = HookTriggers::new().every_line().every_nth_instruction(SCRIPT_HOOK_INSTRUCTIONS);
-    let session = Session { state: vm.state.clone() };
+    let session = Session { state: vm.state.clone(), overdue: Cell::new(false) };
     vm.lua.set_global_hook(triggers, move |lua, at| session.interrupted(lua, at).map(|()| VmState::Continue))?;
     Ok(vm)
 }
@@ -38,12 +39,14 @@ pub fn debugging(text: &[u8]) -> Result<Vm> {
 pub fn last_words(vm: &Vm) -> Vec<u8> {
     let mut debugger = vm.state.debugger.borrow_mut();
     let debugger = debugger.as_mut().expect("a session's own");
-    debugger.log("<endsession>");
+    debugger.end();
     debugger.take_lines()
 }
 
 struct Session {
     state: Rc<State>,
+    /// What `eval` runs has been told to end, and may have caught that.
+    overdue: Cell<bool>,
 }
 
 impl Session {
@@ -58,7 +61,11 @@ impl Session {
         let is_script = at.source().source.as_deref() == Some(SCRIPT_NAME);
         // What its client has it run does not stop: it ends when it takes too long, and the script stands where it stood.
         if self.state.converses.get() {
-            return if late { Err(Error::RuntimeError(TOO_LONG.to_string())) } else { Ok(()) };
+            return match late {
+                false => Ok(()),
+                true if self.overdue.replace(true) => Err(stop(lua, &self.state, TOO_LONG)),
+                true => Err(Error::RuntimeError(TOO_LONG.to_string())),
+            };
         }
         if !is_script || (counted && !late) {
             return Ok(());
@@ -192,6 +199,7 @@ impl Session {
         let expression = [b"return ", code].concat();
         let compiled =
             compile(lua, &expression, EVAL_NAME, &globals).or_else(|_| compile(lua, code, EVAL_NAME, &globals));
+        self.overdue.set(false);
         let ran = compiled.and_then(|function| {
             let ran = lua.create_thread(function).and_then(|thread| thread.resume::<MultiValue>(()));
             ran.map_err(|error| message(lua, error))
