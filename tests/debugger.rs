@@ -146,6 +146,36 @@ fn a_client_that_leaves_lets_the_script_end() {
     assert!(said(&client.ask("e while true do end"), "<error> timeout reached, infinite loop?"));
     assert!(said(&client.ask("c"), "timeout reached, infinite loop?"));
     assert!(said(&client.ask("a"), "<endsession>"));
+    // One that catches that it is over, again and again.
+    let mut client = debugging(&node);
+    client.cmd(&["EVAL", "return 1", "0"]);
+    let stubborn = "while true do pcall(function() while true do end end) end";
+    client.send(&["e", stubborn]).expect("it goes");
+    wait_until("it was ended", SOON, || node.ask("PING") == Frame::Simple("PONG".into()));
+    assert!(rest(&mut client).iter().any(|reply| said(reply, "<endsession>")));
+}
+
+#[test]
+fn a_signal_ends_a_session_and_a_second_one_any_script() {
+    let mut node = Server::node(&["shutdown-on-sigint nosave"]);
+    let mut client = debugging(&node);
+    client.cmd(&["EVAL", "redis.call('set', 'a', 1)\nreturn 1", "0"]);
+    node.signal(libc::SIGTERM);
+    assert!(node.wait_end().success());
+    node.start();
+    assert_eq!(node.ask("EXISTS a"), Frame::Int(1), "as if the client had left");
+    node.ok("CONFIG SET busy-reply-threshold 50");
+    let mut client = node.client();
+    client.send(&["EVAL", "redis.call('set', 'b', 1) while true do end", "0"]).expect("it goes");
+    wait_until("it is busy", SOON, || node.ask("GET b").error().is_some_and(|text| text.starts_with("BUSY")));
+    // What is pending already is one signal: each is sent when the one before has been counted.
+    wait_until("it ends", SOON, || {
+        node.signal(libc::SIGINT);
+        !node.runs()
+    });
+    node.wait_end();
+    node.start();
+    assert_eq!(node.ask("EXISTS a b"), Frame::Int(1), "its effects are given up");
 }
 
 #[test]
