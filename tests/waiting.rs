@@ -176,14 +176,17 @@ fn save_and_shutdown_are_answered_when_they_are_over() {
     let mut node = Node::new("");
     let (client, other) = (node.connect(), node.connect());
     ask(&mut node, client, "SAVE");
-    assert!(node.server.asks.iter().any(|ask| matches!(ask, Ask::Dump { waiting: Some(slot) } if *slot == client)));
+    assert!(
+        node.server.asks.iter().any(|ask| matches!(ask, Ask::Dump { waiting: Some(waiter) } if waiter.slot == client))
+    );
     node.server.retry_all_blocked();
     assert!(told(&mut node, client).is_empty());
-    node.server.answer_saved(client, Ok(()));
-    node.server.answer_saved(client, Ok(()));
+    let waiter = node.server.waiter(client);
+    node.server.answer_saved(waiter, Ok(()));
+    node.server.answer_saved(waiter, Ok(()));
     assert_eq!(told(&mut node, client), ["OK"], "once");
     ask(&mut node, client, "SAVE");
-    node.server.answer_saved(client, Err("ERR no room"));
+    node.server.answer_saved(waiter, Err("ERR no room"));
     assert_eq!(told(&mut node, client), ["ERR no room"]);
 
     ask(&mut node, client, "SHUTDOWN SAVE FORCE");
@@ -193,6 +196,23 @@ fn save_and_shutdown_are_answered_when_they_are_over() {
     ask(&mut node, other, "SHUTDOWN ABORT");
     assert_eq!(told(&mut node, other), ["OK", "ERR No shutdown in progress."]);
     assert_eq!(told(&mut node, client), ["ERR Errors trying to SHUTDOWN. Check logs."]);
+}
+
+#[test]
+fn what_was_done_for_one_who_left_is_not_told_to_another() {
+    let mut node = Node::new("");
+    let client = node.connect();
+    ask(&mut node, client, "SAVE");
+    let gone = node.server.waiter(client);
+    node.server.disconnect(client);
+    let next = node.connect();
+    assert_eq!(next, client, "the slot is taken again");
+    ask(&mut node, next, "SAVE");
+    node.server.answer_saved(gone, Ok(()));
+    assert!(told(&mut node, next).is_empty());
+    let waiter = node.server.waiter(next);
+    node.server.answer_saved(waiter, Err("ERR no room"));
+    assert_eq!(told(&mut node, next), ["ERR no room"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a handler asks of the world outside: the runtime carries it out behind the turn.
 
-use super::client::Slot;
+use super::client::{Slot, Waiter};
 use crate::base::{Millis, ReplId};
 use crate::config::Change;
 
@@ -16,10 +16,10 @@ pub enum Ask {
     /// Write a checkpoint now (BGREWRITEAOF).
     Checkpoint,
     /// Write a checkpoint and make `dump.rdb` of it; who waits for it (SAVE) is blocked, BGSAVE is not.
-    Dump { waiting: Option<Slot> },
+    Dump { waiting: Option<Waiter> },
     /// FLUSHALL, where there are save points: what is being dumped is gone, and the dump becomes an empty one. Who waits
     /// for it is blocked.
-    Flushed { waiting: Option<Slot> },
+    Flushed { waiting: Option<Waiter> },
     /// The replication core has effects to carry out (a new master, a PSYNC, an ACK...).
     Replication,
     /// A client has become a replica's link: its connection leaves the request loop.
@@ -28,13 +28,13 @@ pub enum Ask {
     Configured(Vec<&'static str>),
     /// `port` or `bind` have new values: other sockets are to be listened on, or the values undone. The client is blocked
     /// until that is known.
-    Listen { slot: Slot, change: Change },
+    Listen { waiter: Waiter, change: Change },
     /// MIGRATE: send values to another server; the client is blocked until that is over.
     Migrate(Box<Migration>),
     /// DEBUG SLEEP: stop the loop.
     Sleep(Millis),
     /// DEBUG RELOAD / LOADAOF: the keyspace anew from disk.
-    Reload { slot: Slot, how: Reload },
+    Reload { waiter: Waiter, how: Reload },
     /// DEBUG CHANGE-REPL-ID, or a promotion: a history record first, then the new id.
     NewHistory { replid: ReplId },
     /// DEBUG SEGFAULT / PANIC / RESTART are for tests of crashes: end at once, like `kill -9`.
@@ -69,7 +69,7 @@ pub enum Save {
 /// Keys on their way to another server.
 #[derive(Debug)]
 pub struct Migration {
-    pub slot: Slot,
+    pub waiter: Waiter,
     /// The database that they are in here.
     pub db: u32,
     pub host: String,

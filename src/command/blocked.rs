@@ -2,7 +2,7 @@
 //! checkpoint, another client.
 
 use super::Server;
-use super::client::{Blocked, Closing, Replies, Slot};
+use super::client::{Blocked, Closing, Replies, Slot, Waiter};
 use crate::base::{Millis, Offset};
 use crate::resp::Writer;
 
@@ -88,10 +88,18 @@ impl Server {
         self.held.iter().filter_map(deadline).min()
     }
 
+    /// A client that is about to wait for the runtime.
+    pub fn waiter(&self, slot: Slot) -> Waiter {
+        Waiter { slot, id: self.clients[slot].id }
+    }
+
     /// The checkpoint that a client waits for is on disk, or cannot be written (the whole error line, code included);
     /// or a shutdown came to nothing.
-    pub fn answer_saved(&mut self, slot: Slot, result: Result<(), &str>) {
-        let blocked = self.clients.get(slot).and_then(|client| client.blocked.as_ref());
+    pub fn answer_saved(&mut self, waiter: Waiter, result: Result<(), &str>) {
+        let Waiter { slot, id } = waiter;
+        // Who has asked may have left, and another one have the slot.
+        let blocked =
+            self.clients.get(slot).filter(|client| client.id == id).and_then(|client| client.blocked.as_ref());
         let result = match blocked {
             Some(Blocked::Checkpoint | Blocked::Shutdown) => result,
             Some(Blocked::Flushed) => Ok(()),
@@ -107,7 +115,7 @@ impl Server {
     /// SHUTDOWN ABORT: who waits for the end is told that it does not come.
     pub fn answer_shutdowns(&mut self, error: &str) {
         for slot in self.held_by(|blocked| matches!(blocked, Blocked::Shutdown)) {
-            self.answer_saved(slot, Err(error));
+            self.answer_saved(self.waiter(slot), Err(error));
         }
     }
 

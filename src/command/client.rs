@@ -175,6 +175,13 @@ pub enum Blocked {
     Shutdown,
 }
 
+/// A client that waits for what the runtime does. Slots are taken again; the id is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    pub slot: Slot,
+    pub id: u64,
+}
+
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {

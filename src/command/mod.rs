@@ -81,7 +81,7 @@ pub use acl::{Context, Denied, Reason};
 pub use args::{Args, OwnedArgs};
 pub use ask::{Ask, Migration, Moved, Reload, Save};
 pub use awaited::{Awaited, Wait};
-pub use client::{Blocked, Client, Closing, Debugs, Kind, Multi, Replies, Slot, Watched};
+pub use client::{Blocked, Client, Closing, Debugs, Kind, Multi, Replies, Slot, Waiter, Watched};
 pub use client_care::PEAK_RESET;
 pub use client_line::client_line;
 use client_line::client_lines;

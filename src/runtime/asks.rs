@@ -3,7 +3,7 @@
 use super::disk::Ground;
 use super::world::World;
 use super::{launch, links, listener, process, reload, stop};
-use crate::command::{Ask, Slot};
+use crate::command::{Ask, Slot, Waiter};
 use crate::config::{Change, LogLevel};
 use crate::runtime::logging::{self, Verbosity};
 use std::rc::Rc;
@@ -39,13 +39,13 @@ fn one(world: &Rc<World>, ask: Ask) {
         Ask::Replication => {} // links::perform comes behind
         Ask::BecameReplica(slot) => links::became_replica(world, slot),
         Ask::Configured(names) => configured(world, &names),
-        Ask::Listen { slot, change } => drop(tokio::task::spawn_local(listen(world.clone(), slot, change))),
+        Ask::Listen { waiter, change } => drop(tokio::task::spawn_local(listen(world.clone(), waiter, change))),
         Ask::Migrate(migration) => super::migrate::begin(world, migration),
         Ask::Sleep(span) => {
             #[expect(clippy::disallowed_methods, reason = "DEBUG SLEEP is to stop the loop")]
             std::thread::sleep(Duration::from_millis(span.0.max(0) as u64));
         }
-        Ask::Reload { slot, how } => reload::begin(world, slot, how),
+        Ask::Reload { waiter, how } => reload::begin(world, waiter, how),
         Ask::NewHistory { replid } => {
             let mut server = world.server.borrow_mut();
             server.change_history(replid);
@@ -119,7 +119,7 @@ fn configured(world: &Rc<World>, names: &[&'static str]) {
 const SOCKETS: [&str; 3] = ["port", "tls-port", "bind"];
 
 /// CONFIG SET of what the listening sockets depend on: all of it holds, or none.
-async fn listen(world: Rc<World>, slot: Slot, change: Change) {
+async fn listen(world: Rc<World>, waiter: Waiter, change: Change) {
     let names: Vec<_> = change.names().collect();
     let raised = match names.contains(&"maxclients") {
         true => {
@@ -177,8 +177,8 @@ async fn listen(world: Rc<World>, slot: Slot, change: Change) {
             Err(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
         }
     };
-    world.server.borrow_mut().answer_saved(slot, reply.as_ref().copied().map_err(String::as_str));
-    world.resume(slot);
+    world.server.borrow_mut().answer_saved(waiter, reply.as_ref().copied().map_err(String::as_str));
+    world.resume(waiter.slot);
 }
 
 /// The directive's word as the log's own.

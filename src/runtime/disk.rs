@@ -17,7 +17,7 @@ pub use dump::Ground;
 use super::rdb_file::{Dump, Facts, Form, KeyDelay};
 use super::{allocator, clock, recovery};
 use crate::base::{Epoch, Millis, Offset, ReplId};
-use crate::command::{Rewrite, Server, Slot};
+use crate::command::{Rewrite, Server, Waiter};
 use crate::keyspace::{self, Change, Dropped, Slice};
 use crate::replication::History;
 use crate::store::{self, Image, State, Store, StoreError};
@@ -57,7 +57,7 @@ struct Running {
     handed_over: bool,
     committed: bool,
     /// Clients that wait for it (SAVE).
-    waiting: Vec<Slot>,
+    waiting: Vec<Waiter>,
     /// `dump.rdb` is to be made of it, with what its head says.
     dump: Option<(Facts, Ground)>,
     /// It is what Redis calls a rewrite of the log.
@@ -85,7 +85,7 @@ pub struct Disk {
     pub store: Store,
     running: Option<Running>,
     /// Asked for while one was running, or before anything could run.
-    wanted: Option<Vec<Slot>>,
+    wanted: Option<Vec<Waiter>>,
     /// `dump.rdb` is to be made of the next checkpoint.
     wants_dump: Option<Ground>,
     /// The next checkpoint is what Redis calls a rewrite of the log.
@@ -183,7 +183,7 @@ impl Disk {
     // ------------------------------------------------------------------ the checkpoint
 
     /// A checkpoint shall be taken, as soon as none is running.
-    pub fn want_checkpoint(&mut self, waiting: Option<Slot>) {
+    pub fn want_checkpoint(&mut self, waiting: Option<Waiter>) {
         self.wanted.get_or_insert_default().extend(waiting);
         self.bell.notify_one();
     }
@@ -322,8 +322,8 @@ impl Disk {
     fn begin(&mut self, server: &mut Server) {
         let waiting = self.wanted.take().unwrap_or_default();
         if !self.follow_copy() {
-            for slot in waiting {
-                server.answer_saved(slot, Err(NOT_SAVED));
+            for waiter in waiting {
+                server.answer_saved(waiter, Err(NOT_SAVED));
             }
             return;
         }
@@ -437,9 +437,9 @@ impl Disk {
             let made = dump::Begun { facts, ground, dirty_before: running.dirty_before, waiting: running.waiting };
             return self.begin_dump(server, running.manifest, made, ok);
         }
-        for slot in running.waiting {
+        for waiter in running.waiting {
             let reply = if ok { Ok(()) } else { Err(NOT_SAVED) };
-            server.answer_saved(slot, reply);
+            server.answer_saved(waiter, reply);
         }
     }
 

@@ -65,9 +65,9 @@ pub fn begin(world: &Rc<World>, migration: Box<Migration>) {
             world.tick(&mut server);
             let removed = server.migrated(&migration, &taken);
             result = result.and(removed);
-            server.answer_saved(migration.slot, result.as_ref().copied().map_err(String::as_str));
+            server.answer_saved(migration.waiter, result.as_ref().copied().map_err(String::as_str));
         }
-        world.resume(migration.slot);
+        world.resume(migration.waiter.slot);
         world.turn.notify_one();
     });
 }

@@ -9,7 +9,7 @@ use super::world::World;
 use super::{allocator, rdb_file};
 use crate::base::Offset;
 use crate::command::scripting::Policy;
-use crate::command::{Kind, Origin, Parts, Reload, Server, Slot, transfer};
+use crate::command::{Kind, Origin, Parts, Reload, Server, Waiter, transfer};
 use crate::keyspace::Keyspace;
 use crate::rdb::{self, Checksum};
 use crate::replication::source;
@@ -26,7 +26,7 @@ const LOG_CHUNK_BYTES: usize = 1 << 20;
 const NO_RDB: &str = "Error trying to load the RDB dump, check server logs.";
 
 /// Does it, and answers who has asked.
-pub fn begin(world: &Rc<World>, slot: Slot, how: Reload) {
+pub fn begin(world: &Rc<World>, waiter: Waiter, how: Reload) {
     let result = {
         let mut server = world.server.borrow_mut();
         let mut disk = world.disk_mut();
@@ -43,7 +43,7 @@ pub fn begin(world: &Rc<World>, slot: Slot, how: Reload) {
     if result.is_ok() {
         tracing::info!("DB reloaded by DEBUG {}", if how == Reload::Log { "LOADAOF" } else { "RELOAD" });
     }
-    world.server.borrow_mut().answer_saved(slot, result.as_ref().map(|_| ()).map_err(String::as_str));
+    world.server.borrow_mut().answer_saved(waiter, result.as_ref().map(|_| ()).map_err(String::as_str));
     world.turn.notify_one();
 }
 

@@ -101,8 +101,8 @@ fn listen(cx: &mut Cx<'_>, change: Change) -> Outcome {
         cx.server.config.undo(change);
         return Err(Refusal::err("CONFIG SET of port, bind, maxclients and TLS is not allowed inside a transaction"));
     }
-    let slot = cx.slot;
-    cx.ask(Ask::Listen { slot, change });
+    let waiter = cx.server.waiter(cx.slot);
+    cx.ask(Ask::Listen { waiter, change });
     cx.block(Blocked::Checkpoint);
     Ok(())
 }

@@ -248,7 +248,7 @@ fn flush(cx: &mut Cx<'_>, args: &mut Args<'_>, extent: Extent) -> Outcome {
     cx.feed_request(args);
     if extent == Extent::All && !cx.server.config.settings.save.is_empty() && cx.origin != Origin::Log {
         let waits = cx.may_block();
-        let waiting = waits.then_some(cx.slot);
+        let waiting = waits.then(|| cx.server.waiter(cx.slot));
         cx.ask(Ask::Flushed { waiting });
         if waits {
             cx.block(Blocked::Flushed);

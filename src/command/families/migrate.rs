@@ -96,7 +96,7 @@ fn migrate(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let port = number(port)?;
     let migration = Migration {
-        slot: cx.slot,
+        waiter: cx.server.waiter(cx.slot),
         db: cx.db,
         host: String::from_utf8_lossy(host).into_owned(),
         port: u16::try_from(port).map_err(|_| Refusal::err("Invalid TCP port specified"))?,

@@ -25,7 +25,7 @@ fn save(cx: &mut Cx<'_>, _: &mut Args<'_>) -> Outcome {
     if is_saving(cx) {
         return Err(Refusal::err("Background save already in progress"));
     }
-    let waiting = Some(cx.slot);
+    let waiting = Some(cx.server.waiter(cx.slot));
     cx.block(Blocked::Checkpoint);
     cx.ask(Ask::Dump { waiting });
     Ok(())

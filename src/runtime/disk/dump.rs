@@ -3,7 +3,7 @@
 
 use super::{Disk, Dump, Facts, Form, NOT_SAVED};
 use crate::base::Millis;
-use crate::command::{Server, Slot};
+use crate::command::{Server, Waiter};
 use crate::keyspace::Manifest;
 use crate::runtime::clock;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ pub struct Begun {
     pub ground: Ground,
     /// Changes that it holds.
     pub dirty_before: u64,
-    pub waiting: Vec<Slot>,
+    pub waiting: Vec<Waiter>,
 }
 
 /// One that is being made.
 pub struct Dumping {
     hears: Receiver<Result<u64, String>>,
     /// Clients that wait for it (SAVE).
-    waiting: Vec<Slot>,
+    waiting: Vec<Waiter>,
     /// Monotonic.
     began: Millis,
     dirty_before: u64,
@@ -65,7 +65,7 @@ const RETRY_S: i64 = 5;
 
 impl Disk {
     /// `dump.rdb` shall be made, of a checkpoint that begins later than now.
-    pub fn want_dump(&mut self, ground: Ground, waiting: Option<Slot>) {
+    pub fn want_dump(&mut self, ground: Ground, waiting: Option<Waiter>) {
         self.wants_dump = Some(ground.min(self.wants_dump.unwrap_or(ground)));
         self.want_checkpoint(waiting);
     }
@@ -176,8 +176,8 @@ impl Disk {
             Err(error) if dumping.ground == Ground::Waited => tracing::warn!("Error saving the DB: {error}"),
             Err(error) => tracing::warn!("Background saving error: {error}"),
         }
-        for slot in dumping.waiting {
-            server.answer_saved(slot, if written.is_ok() { Ok(()) } else { Err(NOT_SAVED) });
+        for waiter in dumping.waiting {
+            server.answer_saved(waiter, if written.is_ok() { Ok(()) } else { Err(NOT_SAVED) });
         }
     }
 

@@ -270,8 +270,8 @@ fn reload_by(cx: &mut Cx<'_>, how: Reload) -> Outcome {
     if !cx.may_block() {
         return Err(Refusal::err("DEBUG RELOAD is not allowed inside a transaction"));
     }
-    let slot = cx.slot;
-    cx.ask(Ask::Reload { slot, how });
+    let waiter = cx.server.waiter(cx.slot);
+    cx.ask(Ask::Reload { waiter, how });
     cx.block(Blocked::Checkpoint);
     Ok(())
 }
