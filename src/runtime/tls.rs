@@ -9,6 +9,7 @@
 
 mod context;
 mod sessions;
+mod trust;
 
 pub use context::Context;
 

@@ -28,6 +28,14 @@ impl Trust {
         trust
     }
 
+    /// One certificate is all that there is: it signs itself, serves, and is the authority.
+    fn alone() -> Trust {
+        let trust = Trust::new();
+        std::fs::write(trust.path("node.crt"), trust.authority.pem()).expect("written");
+        std::fs::write(trust.path("node.key"), trust.authority.key().serialize_pem()).expect("written");
+        trust
+    }
+
     /// A certificate and its key, good until that year. Its name is nobody's: nodes are known by address.
     fn sign(&self, name: &str, until: i32) {
         let mut params = CertificateParams::new(vec!["some.where".into()]).expect("parameters");
@@ -248,6 +256,21 @@ fn a_real_redis_replicates_over_tls_both_ways() {
     redis.ok("REPLICAOF NO ONE");
     node.ok("FLUSHALL");
     replicates(&redis, &node, &trust, redis_port);
+}
+
+#[test]
+fn a_certificate_that_is_its_own_authority_is_trusted_by_who_has_it() {
+    let (trust, other) = (Trust::alone(), Trust::alone());
+    let more = ["tls-replication yes"];
+    let ((first, port), (second, _), (stranger, _)) = (trust.node(&more), trust.node(&more), other.node(&more));
+    replicates(&first, &second, &trust, port);
+    stranger.ok(&format!("REPLICAOF 127.0.0.1 {port}"));
+    stranger.wait_for_log("Error condition on socket for SYNC: invalid peer certificate");
+    let (redis, redis_port) = trust.redis(&more);
+    replicates(&redis, &second, &trust, redis_port);
+    second.ok("REPLICAOF NO ONE");
+    redis.ok("FLUSHALL");
+    replicates(&first, &redis, &trust, port);
 }
 
 #[test]

@@ -2,21 +2,18 @@
 //! that are allowed. What rustls cannot do is refused by its name, not passed over.
 
 use super::sessions::Sessions;
+use super::trust::Trust;
 use crate::base::Millis;
 use crate::config::{Settings, TlsAuthClients};
 use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{
-    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
-    ServerConfig, SignatureScheme, SupportedProtocolVersion,
-};
+use tokio_rustls::rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 /// The two sides of a connection.
 pub struct Context {
@@ -39,7 +36,7 @@ impl Context {
             )?,
         };
         let asks = settings.tls_auth_clients != TlsAuthClients::No;
-        let roots = authorities(settings)?;
+        let (roots, authorities) = authorities(settings)?;
         if roots.is_empty() && (asks || settings.tls_replication) {
             return Err("Either tls-ca-cert-file or tls-ca-cert-dir must be specified when tls-replication or \
                         tls-auth-clients are enabled!"
@@ -64,7 +61,8 @@ impl Context {
                     TlsAuthClients::Optional => verifier.allow_unauthenticated(),
                     _ => verifier,
                 };
-                builder.with_client_cert_verifier(verifier.build().map_err(|why| failed("tls-ca-cert-file", &why))?)
+                let verifier = verifier.build().map_err(|why| failed("tls-ca-cert-file", &why))?;
+                builder.with_client_cert_verifier(Trust::new(authorities.clone(), verifier))
             }
         };
         let (chain, key) = ours;
@@ -91,7 +89,7 @@ impl Context {
             ),
         };
         let builder = match verifier {
-            Some(inner) => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { inner })),
+            Some(inner) => builder.dangerous().with_custom_certificate_verifier(Trust::new(authorities, inner)),
             None => builder.with_root_certificates(RootCertStore::empty()),
         };
         let (chain, key) = outgoing;
@@ -100,6 +98,7 @@ impl Context {
     }
 }
 
+type Authorities = Arc<[CertificateDer<'static>]>;
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A chain of certificates and the key of its first.
@@ -133,7 +132,7 @@ fn certificates(name: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>,
 }
 
 /// All that `tls-ca-cert-file` and the files of `tls-ca-cert-dir` hold.
-fn authorities(settings: &Settings) -> Result<RootCertStore, String> {
+fn authorities(settings: &Settings) -> Result<(RootCertStore, Authorities), String> {
     let mut roots = RootCertStore::empty();
     let mut found = Vec::new();
     if !settings.tls_ca_cert_file.is_empty() {
@@ -150,10 +149,10 @@ fn authorities(settings: &Settings) -> Result<RootCertStore, String> {
             }
         }
     }
-    for certificate in found {
-        roots.add(certificate).map_err(|why| format!("An authority's certificate cannot be used: {why}"))?;
+    for certificate in &found {
+        roots.add(certificate.clone()).map_err(|why| format!("An authority's certificate cannot be used: {why}"))?;
     }
-    Ok(roots)
+    Ok((roots, found.into()))
 }
 
 /// `tls-protocols`: blanks between them; empty is what is safe.
@@ -228,55 +227,4 @@ fn named(name: &str, list: &str, known: &[(&str, CipherSuite)]) -> Result<Vec<Ci
     }
     wanted.retain(|suite| !excluded.contains(suite));
     Ok(wanted)
-}
-
-/// Trusts a chain to one of our authorities, whatever name it is for.
-#[derive(Debug)]
-struct AnyName {
-    inner: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        // The chain is looked at before the name.
-        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-
-    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        self.inner.root_hint_subjects()
-    }
 }
