@@ -13,8 +13,7 @@ use crate::runtime::listener::{Doors, UnixDoor};
 use crate::runtime::process::{self, Signals, Stop, daemonize, notify_ready};
 use crate::runtime::tls::Tls;
 use crate::runtime::{
-    self, Bells, StopRequest, World, allocator, clock, cron, gauges, launch, links, listener, logging, recovery, start,
-    turn,
+    self, StopRequest, World, allocator, clock, cron, gauges, launch, links, listener, logging, recovery, start, turn,
 };
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -86,7 +85,7 @@ async fn serve(config: Config, names: Names, acl: Acl, mut ways: Ways, files: Ve
     gauges::start(&mut server, startup);
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });
-    let world = World::new(server, Bells::default(), ways.tls.clone());
+    let world = World::new(server, ways.tls.clone());
     *world.files.borrow_mut() = files;
     world.server.borrow_mut().scripting.bystanders = Some(Rc::new(runtime::Hearing::new(&world)));
     tokio::task::spawn_local(turn::turns(world.clone()));

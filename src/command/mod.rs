@@ -69,7 +69,7 @@ pub mod stream_transfer;
 mod switches;
 pub mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tracked;
 mod tracking;
 pub mod transfer;

@@ -146,8 +146,7 @@ impl Scripting {
     /// The script of this text, compiled and cached if it is new; `given` by SCRIPT LOAD.
     pub fn define(&mut self, text: &[u8], given: bool) -> Result<Rc<Script>, Refusal> {
         if let Some(script) = self.by_text.get(text) {
-            self.uses.set(self.uses.get() + 1);
-            script.used.set(self.uses.get());
+            self.note_use(script);
             let script = script.clone();
             if given {
                 self.passing.retain(|other| !Rc::ptr_eq(other, &script));
@@ -160,9 +159,8 @@ impl Scripting {
         let sha = script::sha1_hex(text);
         let text: Rc<[u8]> = text.into();
         let name = std::str::from_utf8(&sha).expect("hexadecimal digits").into();
-        self.uses.set(self.uses.get() + 1);
-        let used = Cell::new(self.uses.get());
-        let script = Rc::new(Script { sha: name, text: text.clone(), place, flags, used });
+        let script = Rc::new(Script { sha: name, text: text.clone(), place, flags, used: Cell::default() });
+        self.note_use(&script);
         if !given {
             if self.passing.len() >= EVAL_SCRIPTS_MAX {
                 self.forget_oldest();
@@ -190,9 +188,13 @@ impl Scripting {
     /// The cached script of this digest.
     pub fn script(&self, sha: &[u8]) -> Option<Rc<Script>> {
         let script = self.by_sha.get(sha).or_else(|| self.by_sha.get(&*sha.to_ascii_lowercase()))?;
+        self.note_use(script);
+        Some(script.clone())
+    }
+
+    fn note_use(&self, script: &Script) {
         self.uses.set(self.uses.get() + 1);
         script.used.set(self.uses.get());
-        Some(script.clone())
     }
 
     /// SCRIPT KILL, FUNCTION KILL: the script that runs is to end.

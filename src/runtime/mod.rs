@@ -49,7 +49,7 @@ mod world;
 pub use asks::verbosity;
 pub use bystanders::Hearing;
 pub use stop::Request as StopRequest;
-pub use world::{Bells, World};
+pub use world::World;
 
 /// Stops the node as SHUTDOWN does.
 pub use stop::by_signal as stop_by_signal;

@@ -175,25 +175,42 @@ pub fn notify_ready() {
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 }
 
-/// Signals so far: who holds the loop hears them here. What the loop itself has taken is noted beside.
-static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
-static TERMINATIONS: AtomicU64 = AtomicU64::new(0);
-static TAKEN: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+/// A signal's count, for who holds the loop, beside what the loop itself has taken.
+struct Heard {
+    come: AtomicU64,
+    taken: AtomicU64,
+}
+
+static INTERRUPTS: Heard = Heard::new();
+static TERMINATIONS: Heard = Heard::new();
+
+impl Heard {
+    const fn new() -> Heard {
+        Heard { come: AtomicU64::new(0), taken: AtomicU64::new(0) }
+    }
+
+    fn pending(&self) -> u64 {
+        self.come.load(Relaxed).saturating_sub(self.taken.load(Relaxed))
+    }
+
+    fn take(&self) {
+        self.taken.store(self.come.load(Relaxed), Relaxed);
+    }
+}
 
 /// How many SIGINTs have come.
 pub fn interrupts() -> u64 {
-    INTERRUPTS.load(Relaxed)
+    INTERRUPTS.come.load(Relaxed)
 }
 
 /// Whether a signal to stop has come that the loop has not taken.
 pub fn asked_to_stop() -> bool {
-    let [interrupts, terminations] = [&TAKEN[0], &TAKEN[1]].map(|taken| taken.load(Relaxed));
-    INTERRUPTS.load(Relaxed) > interrupts || TERMINATIONS.load(Relaxed) > terminations
+    INTERRUPTS.pending() + TERMINATIONS.pending() > 0
 }
 
 /// Whether a second SIGINT has come before the loop could take the first.
 pub fn insists() -> bool {
-    INTERRUPTS.load(Relaxed) > TAKEN[0].load(Relaxed) + 1
+    INTERRUPTS.pending() > 1
 }
 
 /// Ends the process without another word, as `kill -9` does.
@@ -225,10 +242,10 @@ impl Signals {
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         }
-        let count = |signal, counter: &'static AtomicU64| {
+        let count = |signal, heard: &'static Heard| {
             // SAFETY: adding to an atomic number is all that the handler does, which any signal may interrupt.
             let counts = move || {
-                counter.fetch_add(1, Relaxed);
+                heard.come.fetch_add(1, Relaxed);
             };
             unsafe { signal_hook_registry::register(signal, counts) }
         };
@@ -241,11 +258,11 @@ impl Signals {
     pub async fn next(&mut self) -> Stop {
         tokio::select! {
             _ = self.interrupt.recv() => {
-                TAKEN[0].store(INTERRUPTS.load(Relaxed), Relaxed);
+                INTERRUPTS.take();
                 Stop::Interrupt
             }
             _ = self.terminate.recv() => {
-                TAKEN[1].store(TERMINATIONS.load(Relaxed), Relaxed);
+                TERMINATIONS.take();
                 Stop::Terminate
             }
         }

@@ -59,7 +59,7 @@ pub fn load_local_deadlines(recovery: &Recovery, server: &mut Server) -> Result<
 }
 
 /// How a keyspace is read, and how far that is. Copies share the last two.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Reading {
     /// What is told of keys' uses.
     pub noted: Noted,

@@ -57,15 +57,8 @@ pub struct World {
     pub files: RefCell<Vec<PathBuf>>,
 }
 
-/// What the store's threads ring: one bell wakes one task, so each that waits has its own.
-#[derive(Clone, Default)]
-pub struct Bells {
-    pub disk: std::sync::Arc<Notify>,
-    pub log: std::sync::Arc<Notify>,
-}
-
 impl World {
-    pub fn new(server: Server, bells: Bells, tls: Tls) -> Rc<Self> {
+    pub fn new(server: Server, tls: Tls) -> Rc<Self> {
         Rc::new(World {
             server: RefCell::new(server),
             disk: RefCell::new(None),
@@ -76,8 +69,8 @@ impl World {
             args: RefCell::new(resp::Args::default()),
             freeing: Freeing::start(),
             turn: Notify::new(),
-            disk_bell: bells.disk,
-            log_bell: bells.log,
+            disk_bell: std::sync::Arc::default(),
+            log_bell: std::sync::Arc::default(),
             clock_bell: Notify::new(),
             exit: Cell::new(None),
             exit_bell: Notify::new(),

@@ -1,25 +1,14 @@
 //! Connections and streams without sockets, driven by hand.
 
 use super::*;
-use crate::base::{Millis, Offset, ReplId, RunId};
-use crate::command::{Blocked, Closing, Kind, Origin, Parts, Server, Slot};
-use crate::config::{Config, Role};
-use crate::keyspace::Keyspace;
-use crate::replication::{History, Stream};
+use crate::base::{Millis, Offset};
+use crate::command::{Blocked, Closing, Kind, Origin, Server, Slot, testing};
 use crate::resp::{Args, Frame, decode};
-use std::path::Path;
 
 fn server() -> Server {
-    Server::new(Parts {
-        config: Config::new(Role::Node, Path::new("/")),
-        keyspace: Keyspace::new(16, [1; 4]),
-        stream: Stream::new(History::blank(ReplId::from_random([7; 20])), Offset(0), 1 << 20),
-        run_id: RunId::from_random([8; 20]),
-        fresh: ReplId::from_random([9; 20]),
-        wall: Millis(1_000_000),
-        mono: Millis(0),
-        ticks: || 0,
-    })
+    let mut server = testing::server("");
+    server.wall = Millis(1_000_000);
+    server
 }
 
 fn connect(server: &mut Server) -> Slot {

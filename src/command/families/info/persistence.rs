@@ -3,8 +3,7 @@
 use super::Row::{self, Field, Maybe};
 use super::{bit, zero};
 use crate::base::Millis;
-use crate::command::LoadingFrom;
-use crate::command::{Rewrite, Server};
+use crate::command::{LoadingFrom, Rewrite, Server};
 
 pub const ROWS: &[Row] = &[
     Field("loading", |server| bit(server.loading.is_some())),
