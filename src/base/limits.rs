@@ -117,5 +117,11 @@ pub const REPLY_BUFFER_BYTES_MIN: usize = 1024;
 /// See [`REPLY_BUFFER_BYTES_MIN`].
 pub const REPLY_BUFFER_BYTES_MAX: usize = 16 * 1024;
 
+/// The room that a client is given for a request that does not come whole, at least (Redis' `PROTO_IOBUF_LEN`), and what
+/// of an announced length is reserved before it comes, at most.
+pub const QUERY_BUFFER_BYTES_MIN: usize = 16 * 1024;
+/// See [`QUERY_BUFFER_BYTES_MIN`].
+pub const QUERY_RESERVE_BYTES_MAX: usize = 1 << 20;
+
 /// Error codes that are counted one by one; what scripts make up beyond them is counted together.
 pub const ERROR_CODES_MAX: usize = 128;

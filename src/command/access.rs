@@ -160,6 +160,14 @@ impl Cx<'_> {
     pub fn is_past(&self, deadline: Millis) -> bool {
         self.origin == Origin::Client && deadline <= self.now && !self.server.is_replica()
     }
+
+    /// Removes a key that was given such a deadline.
+    pub fn remove_past(&mut self, key: Key<'_>) {
+        let lazy = self.server.config.settings.lazyfree_lazy_expire;
+        self.remove(key, lazy);
+        self.notify(Class::Generic, "del", key.bytes);
+        self.feed(&[del_word(lazy), key.bytes]);
+    }
 }
 
 /// Whether an entry's deadline has passed. At the very millisecond it still lives, as in Redis.

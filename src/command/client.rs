@@ -2,7 +2,7 @@
 
 use super::acl::{DEFAULT, UserId};
 use super::args::OwnedArgs;
-use super::client_care::ReplyRoom;
+use super::client_care::{QueryRoom, ReplyRoom};
 use super::client_eviction::Counted;
 use super::pubsub::Sort;
 use super::spec::{Flags, Spec};
@@ -49,8 +49,9 @@ pub struct Client {
     pub reply: ReplyRoom,
     /// In the list of clients with new output since the last flush.
     pub touched: bool,
-    /// The bytes of a request that has not come whole.
+    /// The bytes of a request that has not come whole; behind it, room for the next.
     pub partial: Vec<u8>,
+    pub query: QueryRoom,
     pub parser: Parser,
     pub multi: Option<Box<Multi>>,
     pub watching: Vec<Watched>,
@@ -216,6 +217,7 @@ impl Client {
             reply: ReplyRoom::new(now),
             touched: false,
             partial: Vec::new(),
+            query: QueryRoom::new(now),
             parser: Parser::default(),
             multi: None,
             watching: Vec::new(),

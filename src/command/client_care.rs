@@ -1,6 +1,9 @@
 //! What is done for each client about once a second: buffers larger than they need be are cut back, and the largest that
 //! were seen lately are noted for INFO. Whose output has been above a soft limit for too long is closed.
 //!
+//! A client whose request came in parts keeps the room for the next one, cut back to what it has needed lately, until it
+//! has needed none for two seconds.
+//!
 //! A client keeps room for its replies from one turn to the next. How much goes with what it has been sent lately, by the
 //! rules of Redis: at first 1 KiB, as much as its largest reply as soon as that was seen to need more (16 KiB at most), and
 //! less again if for some seconds half of it would have done.
@@ -8,22 +11,45 @@
 use super::Server;
 use super::client::{Client, Slot};
 use crate::base::Millis;
-use crate::base::limits::{REPLY_BUFFER_BYTES_MAX, REPLY_BUFFER_BYTES_MIN};
+use crate::base::limits::{
+    QUERY_BUFFER_BYTES_MIN, QUERY_RESERVE_BYTES_MAX, REPLY_BUFFER_BYTES_MAX, REPLY_BUFFER_BYTES_MIN,
+};
 
 /// Clients that are looked at in each beat, at least; and beats in which all are.
 const CLIENTS_MIN: usize = 5;
 const BEATS: usize = 10;
 
-/// An idle client's query buffer is cut back when more than this is free.
+/// A query buffer is cut back when more than this is free ...
 const QUERY_FREE_BYTES_MAX: usize = 4096;
-/// It is idle when it has sent nothing for longer than this.
-const IDLE: Millis = Millis(2000);
+/// ... and it was not used for longer than this, ...
+const QUERY_UNUSED: Millis = Millis(2000);
+/// ... or is larger than this and twice as large as it need be (Redis' `PROTO_RESIZE_THRESHOLD`).
+const QUERY_KEPT_BYTES: usize = 32 * 1024;
 
 /// Seconds for which the largest buffers are remembered.
 const SECONDS: usize = 8;
 
 /// Redis' time between two looks at how much of the reply buffer is needed.
 pub const PEAK_RESET: Millis = Millis(5000);
+
+/// How a client has used its query buffer, which serves requests that do not come whole.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryRoom {
+    /// The most that was needed since the last look.
+    peak: usize,
+    last: Millis,
+}
+
+impl QueryRoom {
+    pub fn new(now: Millis) -> Self {
+        QueryRoom { peak: 0, last: now }
+    }
+
+    /// So much of it is needed.
+    pub fn used(&mut self, bytes: usize, now: Millis) {
+        (self.peak, self.last) = (self.peak.max(bytes), now);
+    }
+}
 
 /// The room that a client keeps for replies.
 #[derive(Clone, Copy, Debug)]
@@ -100,10 +126,7 @@ impl Server {
     fn tend_client(&mut self, slot: Slot, second: usize) {
         let Server { clients, client_care: care, stats, mono: now, .. } = self;
         let Some(client) = clients.get_mut(slot) else { return };
-        let free = client.partial.capacity() - client.partial.len();
-        if free > QUERY_FREE_BYTES_MAX && now.since(client.active) > IDLE {
-            client.partial.shrink_to_fit();
-        }
+        cut_query(client, *now);
         if care.resizing {
             match resize(client) {
                 Resized::Not => {}
@@ -120,6 +143,20 @@ impl Server {
             self.recount(slot);
         }
     }
+}
+
+/// Gives back what of the query buffer is not needed.
+fn cut_query(client: &mut Client, now: Millis) {
+    let (room, QueryRoom { peak, last }) = (client.partial.capacity(), client.query);
+    if room - client.partial.len() > QUERY_FREE_BYTES_MAX {
+        if now.since(last) > QUERY_UNUSED {
+            client.partial.shrink_to_fit();
+        } else if room > QUERY_KEPT_BYTES && room / 2 > peak {
+            client.partial.shrink_to(peak.max(QUERY_BUFFER_BYTES_MIN));
+        }
+    }
+    let held = client.partial.len();
+    client.query.peak = held + client.parser.wanted(held).min(QUERY_RESERVE_BYTES_MAX);
 }
 
 enum Resized {

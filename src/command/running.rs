@@ -15,7 +15,9 @@ use ahash::RandomState;
 use hashbrown::HashSet;
 use std::rc::Rc;
 
+/// The errors of what was ended. Redis 7.2 says SCRIPT KILL of functions too; Valkey names the command that did it.
 const KILLED: &str = "Script killed by user with SCRIPT KILL...";
+const FUNCTION_KILLED: &str = "Script killed by user with FUNCTION KILL...";
 
 const NO_COPY: &str = "ERR A session of SCRIPT DEBUG YES can't write: there is no copy of the data for it. Use SCRIPT DEBUG \
                        SYNC, which writes to the data.";
@@ -50,6 +52,11 @@ impl Running {
             true => "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
             false => "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
         }
+    }
+
+    /// The error that it ends with when it was killed.
+    fn killed_by(&self) -> &'static str {
+        if self.is_eval { KILLED } else { FUNCTION_KILLED }
     }
 }
 
@@ -223,7 +230,7 @@ impl Host for Inner<'_, '_, '_> {
         self.hear_others();
         let late_ms = if threshold_ms > 0 { threshold_ms as u64 } else { DEBUGGED_MS_MAX };
         match self.running() {
-            running if running.killed => Verdict::Stop(KILLED),
+            running if running.killed => Verdict::Stop(running.killed_by()),
             running if running.debugs.is_some() && elapsed_ms >= late_ms => Verdict::Late,
             _ => Verdict::GoOn,
         }
@@ -250,7 +257,7 @@ impl Host for Inner<'_, '_, '_> {
             // First the others: one who sends without end, or does not read, is not to keep them from being heard.
             self.hear_others();
             if self.running().killed {
-                return Heard::Stop(KILLED);
+                return Heard::Stop(self.running().killed_by());
             }
             if self.cx.server.clients[slot].closing.is_some() {
                 return Heard::Gone;

@@ -1,5 +1,6 @@
 //! Requests of a connection, executed in place in the shared read buffer.
 
+use crate::base::limits::{QUERY_BUFFER_BYTES_MIN, QUERY_RESERVE_BYTES_MAX};
 use crate::command::{Args, Closing, Server, Slot, UNCOUNTED_BYTES};
 use crate::resp::{self, RequestLimits, Step, Writer};
 
@@ -42,6 +43,7 @@ fn take_in(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args)
     let wanted = client.parser.wanted(kept.len());
     kept.reserve(bytes.len().max(wanted));
     kept.extend_from_slice(bytes);
+    client.query.used(kept.len().max(wanted), now);
     if hoards(server, slot, kept.len()) {
         return Progress::Closing;
     }
@@ -49,11 +51,9 @@ fn take_in(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args)
     if progress == Progress::Closing {
         return progress;
     }
-    if let Some(client) = server.clients.get_mut(slot)
-        && used < kept.len()
-    {
+    if let Some(client) = server.clients.get_mut(slot) {
         kept.drain(..used);
-        client.partial = kept;
+        client.partial = kept; // its room serves the next request that comes in parts
         refuse_hoarding(server, slot);
     }
     progress
@@ -106,9 +106,12 @@ fn limit_replies(server: &mut Server, slot: Slot) {
 }
 
 fn keep(server: &mut Server, slot: Slot, rest: &[u8]) {
+    let now = server.mono;
     let Some(client) = server.clients.get_mut(slot) else { return };
-    client.partial.reserve(rest.len() + client.parser.wanted(rest.len()).min(1 << 20));
+    let room = rest.len() + client.parser.wanted(rest.len()).min(QUERY_RESERVE_BYTES_MAX);
+    client.partial.reserve_exact(room.max(QUERY_BUFFER_BYTES_MIN));
     client.partial.extend_from_slice(rest);
+    client.query.used(room, now);
     refuse_hoarding(server, slot);
 }
 

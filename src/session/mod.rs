@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Invariants:
-//! 1. A connection owns memory only for a partial request (`tests::whole_requests_leave_nothing_behind`).
+//! 1. A connection owns memory only for a partial request, and for a while behind one
+//!    (`tests::whole_requests_leave_nothing_behind`, `tests::the_room_of_a_partial_request_is_kept_for_a_while`).
 //! 2. No request of a blocked or closing client is executed (`tests::a_closing_client_is_not_heard`).
 //! 3. The stream's end is always the end of a whole unit (`tests::nothing_of_an_unfinished_unit_is_applied_or_relayed`).
 //!

@@ -37,6 +37,39 @@ fn whole_requests_leave_nothing_behind() {
     assert_eq!((client.partial.capacity(), client.bytes_in), (0, REQUESTS.len() as u64));
 }
 
+/// Room is kept for requests that do not come whole, as long as they come: as much as they have needed lately.
+#[test]
+fn the_room_of_a_partial_request_is_kept_for_a_while() {
+    let mut server = server();
+    let slot = connect(&mut server);
+    let mut args = Args::default();
+    let mut set = |server: &mut Server, bytes: usize| {
+        let request =
+            [format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${bytes}\r\n").into_bytes(), vec![b'x'; bytes], b"\r\n".to_vec()];
+        for part in request.concat().chunks(30_000) {
+            input(server, slot, part, &mut args);
+        }
+        assert_eq!(said(server, slot), "+OK|");
+        server.clients[slot].partial.capacity()
+    };
+    let large = set(&mut server, 400_000);
+    assert!((400_000..800_000).contains(&large), "{large} B");
+    server.tend_clients();
+    assert_eq!(server.clients[slot].partial.capacity(), large, "the next may be as large");
+    server.mono = server.mono + Millis(1000);
+    assert_eq!(set(&mut server, 31_000), large);
+    server.tend_clients();
+    let less = server.clients[slot].partial.capacity();
+    assert!((31_000..64_000).contains(&less), "{less} B");
+    server.mono = server.mono + Millis(2000);
+    server.tend_clients();
+    assert_eq!(server.clients[slot].partial.capacity(), less, "not unused for long enough");
+    server.mono = server.mono + Millis(1);
+    input(&mut server, slot, b"PING\r\n", &mut args);
+    server.tend_clients();
+    assert_eq!(server.clients[slot].partial.capacity(), 0, "whole requests need none");
+}
+
 #[test]
 fn requests_may_be_cut_anywhere() {
     let mut args = Args::default();
@@ -47,7 +80,7 @@ fn requests_may_be_cut_anywhere() {
         input(&mut server, slot, first, &mut args);
         input(&mut server, slot, second, &mut args);
         assert_eq!(said(&mut server, slot), REPLIES, "cut at {cut}");
-        assert_eq!(server.clients[slot].partial.capacity(), 0, "cut at {cut}");
+        assert!(server.clients[slot].partial.is_empty(), "cut at {cut}");
     }
     let mut server = server();
     let slot = connect(&mut server);

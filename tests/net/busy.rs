@@ -68,7 +68,7 @@ fn a_function_is_ended_too() {
     refused(&node.ask("SCRIPT KILL"), BUSY_FUNCTION);
     assert!(node.ask("FUNCTION KILL").is_ok());
     let ended = runs.receive().expect("a reply");
-    let text = "ERR Script killed by user with SCRIPT KILL... script: f, on @user_function:3.";
+    let text = "ERR Script killed by user with FUNCTION KILL... script: f, on @user_function:3.";
     assert_eq!(ended.error(), Some(text));
     assert_eq!(node.ask("PING"), Frame::Simple("PONG".into()));
 }

@@ -1,7 +1,6 @@
 //! Deadlines of keys: the EXPIRE and TTL families. A deadline is fed as PEXPIREAT, one that has passed as DEL.
 
 use crate::base::Millis;
-use crate::command::access::del_word;
 use crate::command::spec::{Categories, FAST, Flags, Group, KeySpec, READONLY, Spec, WRITE, key, spec};
 use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use smallvec::SmallVec;
@@ -109,10 +108,7 @@ fn expire(cx: &mut Cx<'_>, args: &mut Args<'_>, given: Given, command: &'static 
         return Ok(());
     }
     if cx.is_past(deadline) {
-        let lazy = cx.server.config.settings.lazyfree_lazy_expire;
-        cx.remove(key, lazy);
-        cx.notify(Class::Generic, "del", key.bytes);
-        cx.feed(&[del_word(lazy), key.bytes]);
+        cx.remove_past(key);
     } else {
         cx.server.keyspace.db_mut(cx.db as usize).set_deadline(key, Some(deadline));
         cx.deadline_set(cx.db, key.bytes);

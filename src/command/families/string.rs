@@ -3,7 +3,6 @@
 //! Replicas and the log are fed absolute deadlines (`PXAT`), so that neither their clocks nor the link's delay matter.
 
 use crate::base::Millis;
-use crate::command::access::del_word;
 use crate::command::spec::{DENYOOM, FAST, Group, READONLY, Spec, WRITE, key, keys_from, spec};
 use crate::command::{Args, Class, Cx, Outcome, Refusal};
 use crate::keyspace::{EntryRef, Key, StrRef};
@@ -167,6 +166,15 @@ fn set(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         return Ok(());
     }
+    if deadline.is_some_and(|deadline| cx.is_past(deadline)) {
+        if held.is_some() {
+            cx.remove_past(key);
+        }
+        if !get {
+            cx.reply().ok();
+        }
+        return Ok(());
+    }
     let kept = if matches!(fate, Fate::Keep) { held.flatten() } else { None };
     cx.put(key, value, deadline.or(kept));
     cx.notify(Class::String, "set", key.bytes);
@@ -299,10 +307,7 @@ fn getex(cx: &mut Cx<'_>, args: &mut Args<'_>) -> Outcome {
         Fate::At(ttl) => {
             let deadline = ttl.deadline(cx.now, "getex")?;
             if ttl.absolute && cx.is_past(deadline) {
-                let lazy = cx.server.config.settings.lazyfree_lazy_expire;
-                cx.remove(key, lazy);
-                cx.notify(Class::Generic, "del", key.bytes);
-                cx.feed(&[del_word(lazy), key.bytes]);
+                cx.remove_past(key);
                 return Ok(());
             }
             cx.server.keyspace.db_mut(cx.db as usize).set_deadline(key, Some(deadline));
