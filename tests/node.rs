@@ -216,6 +216,49 @@ fn debug_reload_reads_the_keyspace_back() {
     assert_eq!(standing(&node), before);
 }
 
+/// As where Redis reads a file: what a collection counts as follows what it has and the settings of the moment.
+#[test]
+fn a_start_derives_encodings_anew() {
+    let mut node = Server::node(&["list-max-listpack-size 3"]);
+    let encodings = |node: &Server, of: [&str; 5]| {
+        for (key, encoding) in ["list", "hash", "zset", "set", "numbers"].into_iter().zip(of) {
+            assert_eq!(node.ask(&format!("OBJECT ENCODING {key}")), bulk(encoding), "{key}");
+        }
+    };
+    let long = "x".repeat(65);
+    node.ask("RPUSH list a b c d");
+    node.ask(&format!("HSET hash a 1 b {long}"));
+    node.ask(&format!("ZADD zset 1 a 2 {long}"));
+    node.ask(&format!("SADD set a {long}"));
+    node.ask("SADD numbers 3 1 2 a");
+    node.ask("SREM numbers a");
+    encodings(&node, ["quicklist", "hashtable", "skiplist", "hashtable", "listpack"]);
+    node.ask("LPOP list");
+    node.ask("HDEL hash b");
+    node.ask(&format!("ZREM zset {long}"));
+    node.ask(&format!("SREM set {long}"));
+    let before = standing(&node);
+    encodings(&node, ["quicklist", "hashtable", "skiplist", "hashtable", "listpack"]);
+    node.ok("DEBUG RELOAD");
+    encodings(&node, ["listpack"; 5]);
+    node.ask("CONFIG SET list-max-listpack-size 2 hash-max-listpack-entries 0 zset-max-listpack-entries 0");
+    node.ask("CONFIG SET set-max-listpack-entries 2");
+    node.ok("DEBUG LOADAOF");
+    encodings(&node, ["quicklist", "hashtable", "skiplist", "listpack", "hashtable"]);
+    node.crash();
+    encodings(&node, ["listpack"; 5]);
+    assert_eq!(standing(&node), before);
+
+    // RESTORE reads the same way: an element of any size has a node of its own, and one is within the limit.
+    assert_eq!(node.cmd(&[b"RPUSH".as_slice(), b"vast", &[b'v'; 30_000]]), Frame::Int(1));
+    assert_eq!(node.ask("OBJECT ENCODING vast"), bulk("quicklist"));
+    let Frame::Bulk(payload) = node.ask("DUMP vast") else { panic!("no payload") };
+    node.cmd(&[b"RESTORE".as_slice(), b"restored", b"0", &payload]);
+    assert_eq!(node.ask("OBJECT ENCODING restored"), bulk("listpack"));
+    node.ok("DEBUG RELOAD");
+    assert_eq!(node.ask("OBJECT ENCODING vast"), bulk("listpack"));
+}
+
 /// Another data set than the stream has told is a history of its own: a crash finds it, and a replica copies it.
 #[test]
 fn debug_reload_takes_an_rdb_file_in() {

@@ -9,16 +9,10 @@ use crate::keyspace::{
 };
 use crate::rdb::{self, Elements, Shape, Used};
 
-/// Up to when collections count as compact, by the configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    pub list: ListLimits,
-    pub set: SetLimits,
-    pub zset: Limits,
-    pub hash: Limits,
-}
+pub use crate::keyspace::Sizes;
 
 impl Sizes {
+    /// As the settings say, which the keyspace does not know.
     pub fn of(settings: &Settings) -> Sizes {
         let limits = |entries: i64, bytes: u64| Limits { entries: entries as usize, bytes: bytes as usize };
         Sizes {
@@ -80,6 +74,7 @@ pub fn load_more(
                 list.expect(std::iter::once(&element[..]));
                 list.push(End::Right, element);
             }
+            list.settle_read();
         }
         rdb::Value::Set(members) => {
             let mut set = db.set_or_new(key, SetForm::Intset, sizes.set);

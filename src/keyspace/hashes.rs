@@ -1,7 +1,6 @@
 //! Hashes: fields and values. A small one is packed (field, value, field, value ..), in the order in which the fields
 //! came; a large one is a [`Map`].
 
-use super::db::Db;
 use super::hash::Key;
 use super::map::{self, Held, Limits, Map};
 use super::packed;
@@ -16,7 +15,7 @@ pub struct HashRef<'a>(Body<'a>);
 #[derive(Clone, Copy)]
 enum Body<'a> {
     Packed(&'a [u8]),
-    Large(&'a Db),
+    Large(&'a Map),
 }
 
 /// A large hash holds its values as strings are held, but never as integers.
@@ -33,14 +32,30 @@ impl<'a> HashRef<'a> {
     }
 
     pub(super) fn large(map: &'a Map) -> Self {
-        HashRef(Body::Large(&map.db))
+        HashRef(Body::Large(map))
+    }
+
+    fn is_compact(self) -> bool {
+        match self.0 {
+            Body::Packed(bytes) => packed::encoding(bytes) == COMPACT,
+            Body::Large(map) => map.encoding == COMPACT,
+        }
+    }
+
+    /// What it counts as once it is read: a listpack only has its fields counted, a hash table is built anew.
+    pub(super) fn when_read(self, limits: Limits) -> u8 {
+        let takes = match self.is_compact() {
+            true => self.len() <= limits.entries,
+            false => limits.take(self.len(), self.iter().flat_map(|(field, value)| [field, value])),
+        };
+        if takes { COMPACT } else { CONVERTED }
     }
 
     /// Number of fields.
     pub fn len(self) -> usize {
         match self.0 {
             Body::Packed(bytes) => packed::count(bytes) / 2,
-            Body::Large(db) => db.len() as usize,
+            Body::Large(map) => map.db.len() as usize,
         }
     }
 
@@ -56,7 +71,7 @@ impl<'a> HashRef<'a> {
                 let (_, at, _) = find(bytes, field)?;
                 Some(packed::item(bytes, at).0)
             }
-            Body::Large(db) => db.get(db.key(field))?.string().map(text),
+            Body::Large(Map { db, .. }) => db.get(db.key(field))?.string().map(text),
         }
     }
 
@@ -64,7 +79,7 @@ impl<'a> HashRef<'a> {
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let (packed, large) = match self.0 {
             Body::Packed(bytes) => (Some(packed::items(bytes)), None),
-            Body::Large(db) => (None, Some(db.iter())),
+            Body::Large(map) => (None, Some(map.db.iter())),
         };
         let mut packed = packed.into_iter().flatten();
         let pairs = std::iter::from_fn(move || Some((packed.next()?, packed.next()?)));
@@ -77,19 +92,19 @@ impl<'a> HashRef<'a> {
         match self.0 {
             Body::Packed(_) if self.is_empty() => None,
             Body::Packed(_) => self.iter().nth(random() as usize % self.len()),
-            Body::Large(db) => db.random(random).map(|entry| (entry.key(), entry.string().map_or(&b""[..], text))),
+            Body::Large(map) => map.db.random(random).map(|entry| (entry.key(), entry.string().map_or(&b""[..], text))),
         }
     }
 
-    /// Visits some fields and gives the cursor to go on with, 0 at the end (see [`Db::scan`]). A small hash is visited
-    /// as a whole.
+    /// Visits some fields and gives the cursor to go on with, 0 at the end (see [`super::Db::scan`]). A small hash is
+    /// visited as a whole.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(&'a [u8], &'a [u8])) -> u64 {
         match self.0 {
             Body::Packed(_) => {
                 self.iter().for_each(|(field, value)| visit(field, value));
                 0
             }
-            Body::Large(db) => {
+            Body::Large(Map { db, .. }) => {
                 db.scan(cursor, count, |entry| visit(entry.key(), entry.string().map_or(&b""[..], text)))
             }
         }

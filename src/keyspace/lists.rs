@@ -143,6 +143,36 @@ impl<'a> ListRef<'a> {
         packed.into_iter().flatten().chain(large.into_iter().flatten())
     }
 
+    /// What it counts as once it is read. In a file Redis' listpack is a quicklist of one node, and a quicklist of one
+    /// node that the limits take is a listpack. How many nodes Redis would have, nobody knows here: those of one filled
+    /// anew are taken.
+    pub(super) fn when_read(self, limits: ListLimits) -> u8 {
+        let takes = match limits.bytes {
+            // Where elements are counted, bytes only limit how many share a node: a single one may have any size.
+            usize::MAX => {
+                let one_node = || self.is_compact() || self.len() == 1 || self.fits(SAFE_BYTES);
+                self.len() <= limits.elements && one_node()
+            }
+            most => self.fits(most),
+        };
+        if takes { COMPACT } else { CONVERTED }
+    }
+
+    /// Whether Redis' listpack would have no more bytes than that.
+    fn fits(self, bytes_max: usize) -> bool {
+        self.listpack_bytes_at_most().is_some_and(|bytes| bytes <= bytes_max)
+            || self.listpack_bytes(bytes_max) <= bytes_max
+    }
+
+    /// No fewer bytes than Redis' listpack would have, for a small list, without a look at its elements.
+    fn listpack_bytes_at_most(self) -> Option<usize> {
+        match self.0 {
+            // No element takes more than eleven bytes besides its own.
+            Body::Packed(bytes) => Some(bytes.len() + 11 * self.len() + LISTPACK_FRAME),
+            Body::Large(_) => None,
+        }
+    }
+
     /// Bytes as Redis' listpack would have, exact up to about `enough`.
     fn listpack_bytes(self, enough: usize) -> usize {
         let mut sum = LISTPACK_FRAME;
@@ -194,8 +224,7 @@ impl ListMut<'_, '_> {
         }
         let (count, added) = elements.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.len()));
         let (list, limits) = (self.get(), self.limits);
-        // No element takes more than eleven bytes besides its own.
-        let rough = self.held.packed().map_or(usize::MAX, |bytes| bytes.len() + 11 * list.len() + LISTPACK_FRAME);
+        let rough = list.listpack_bytes_at_most().unwrap_or(usize::MAX);
         let enough = if limits.bytes == usize::MAX { SAFE_BYTES } else { limits.bytes };
         let exact = || if rough.saturating_add(added) <= enough { 0 } else { list.listpack_bytes(enough) };
         if limits.exceeded_by(exact().saturating_add(added), list.len() + count) {
@@ -277,6 +306,14 @@ impl ListMut<'_, '_> {
         }
         let (chain, core) = self.large();
         chain.set(core, index as u64, element);
+    }
+
+    /// Counts as Redis' does once it is read: all of it, or a part.
+    pub fn settle_read(&mut self) {
+        let (encoding, compact) = (self.get().when_read(self.limits), self.get().is_compact());
+        if (encoding == COMPACT) != compact {
+            self.set_encoding(encoding);
+        }
     }
 
     /// A quicklist that has become short counts as a listpack again, at half the limit. Its owner calls this behind a

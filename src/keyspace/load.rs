@@ -3,6 +3,10 @@
 //! Pages come in any order; each becomes a sub-table with its number and stands in the directory where its header says.
 //! A record whose hash does not belong there (the hash function changed since) is a misfit: the page is given up, and its
 //! entries are inserted like new ones at the end, dirty. After loading, nothing else is dirty.
+//!
+//! What a collection counts as follows the limits of the moment, as where Redis reads a file ([`Sizes::when_read`]). That
+//! changes names only, and makes no page dirty: a page has the old name until it is written for another reason. Until
+//! then each start comes to the new one again.
 
 use super::Keyspace;
 use super::chain::{Chain, Leaf, LeafPage};
@@ -12,11 +16,12 @@ use super::entry::{Entry, INLINE_BYTES_MAX, NewValue};
 use super::map::Map;
 use super::nested::Nested;
 use super::page::{PageError, PageReader, RecordValue};
+use super::sizes::Sizes;
 use super::stream::Stream;
 use super::stream_page::{Parts, StreamPage};
 use super::table::{DEPTH_MAX, Mark, Table};
 use super::usage::Noted;
-use super::value::{Heap, Kind};
+use super::value::{Heap, Kind, Value};
 use super::write::DbMut;
 use super::zsets::Ranked;
 use std::collections::{HashMap, HashSet};
@@ -24,6 +29,7 @@ use std::collections::{HashMap, HashSet};
 /// A keyspace in the making.
 pub struct Loader {
     core: Core,
+    sizes: Sizes,
     /// The databases, and behind them the large collections whose pages have come.
     dbs: Vec<Db>,
     databases: usize,
@@ -42,8 +48,8 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Begins with what a checkpoint's manifest says.
-    pub fn new(manifest: &Manifest) -> Result<Self, PageError> {
+    /// Begins with what a checkpoint's manifest says; collections will count as what these sizes make of them.
+    pub fn new(manifest: &Manifest, sizes: Sizes) -> Result<Self, PageError> {
         let mut core = Core::new(manifest.seed);
         core.next_space = manifest.next_space;
         core.next_page = manifest.next_page;
@@ -66,6 +72,7 @@ impl Loader {
         let databases = dbs.len();
         Ok(Loader {
             core,
+            sizes,
             dbs,
             databases,
             pages,
@@ -101,6 +108,7 @@ impl Loader {
         let mut fits = true;
         while let Some(record) = page.next_record()? {
             let nested = index >= self.databases;
+            let small;
             let value = match record.value {
                 RecordValue::Int(_) | RecordValue::Small { .. } | RecordValue::Large { .. } if nested => {
                     return Err(PageError::Nested { space: page.space });
@@ -114,7 +122,10 @@ impl Loader {
                     self.core.next_blob = self.core.next_blob.max(id.saturating_add(1));
                     NewValue::Heap(Box::new(Heap::loaded(bytes, id)))
                 }
-                RecordValue::Small { kind, bytes } => NewValue::Packed(kind, bytes),
+                RecordValue::Small { kind, bytes } => {
+                    small = self.sizes.small_when_read(kind, bytes);
+                    NewValue::Packed(kind, &small)
+                }
                 RecordValue::Large { kind, encoding, space } => {
                     self.claims.push((index, record.key.to_vec()));
                     let db = Db::hollow(space, hasher);
@@ -224,7 +235,7 @@ impl Loader {
 
     /// The keyspace, when all pages are in: as many as the manifest counts, for all hashes of each space that has any.
     pub fn finish(self) -> Result<Keyspace, PageError> {
-        let Loader { mut core, mut dbs, databases, pages, misfits, claims, mut leaves, mut streams, .. } = self;
+        let Loader { mut core, sizes, mut dbs, databases, pages, misfits, claims, mut leaves, mut streams, .. } = self;
         for (db, (found, expected)) in dbs.iter().zip(pages).take(databases) {
             if found != expected {
                 return Err(PageError::Count { space: db.id, expected, found });
@@ -252,7 +263,7 @@ impl Loader {
         }
         let mut nested: HashMap<u32, Db> = dbs.drain(databases..).map(|db| (db.id, db)).collect();
         for (index, name) in claims {
-            dbs[index].claim(&core, &name, &mut nested, &mut leaves, &mut streams)?;
+            dbs[index].claim(&core, sizes, &name, &mut nested, &mut leaves, &mut streams)?;
         }
         if let Some(&space) = nested.keys().chain(leaves.keys()).chain(streams.keys()).next() {
             return Err(PageError::Space(space));
@@ -266,6 +277,7 @@ impl Db {
     fn claim(
         &mut self,
         core: &Core,
+        sizes: Sizes,
         name: &[u8],
         nested: &mut HashMap<u32, Db>,
         leaves: &mut HashMap<u32, Vec<Leaf>>,
@@ -305,6 +317,9 @@ impl Db {
             }
             _ => unreachable!("its record names a large collection"),
         };
+        if let Some(encoding) = sizes.when_read(Value::of(entry)) {
+            entry.heap_mut().expect("matched above").set_encoding(encoding);
+        }
         self.nested_spaces.insert(space);
         if is_dirty {
             self.list_nested(place.table, core.mark);

@@ -20,6 +20,13 @@ pub struct Limits {
     pub bytes: usize,
 }
 
+impl Limits {
+    /// Whether so many count as compact, where these are the elements.
+    pub(super) fn take<'e>(&self, count: usize, mut elements: impl Iterator<Item = &'e [u8]>) -> bool {
+        count <= self.entries && elements.all(|element| element.len() <= self.bytes)
+    }
+}
+
 /// The most elements of a small collection that does not count as compact any more: from here on looking at all of them
 /// takes longer than a hash.
 const CONVERTED_ITEMS_MAX: usize = 128;
@@ -124,12 +131,7 @@ impl<'a, 'b> Held<'a, 'b> {
 
     /// A large collection counts as another encoding from now on.
     pub(super) fn set_encoding(&mut self, encoding: u8) {
-        self.db.edit(self.place, |entry| match entry.heap_mut() {
-            Some(Heap::Set(map) | Heap::Hash(map)) => map.encoding = encoding,
-            Some(Heap::List(chain)) => chain.encoding = encoding,
-            Some(Heap::Zset(ranked)) => ranked.map.encoding = encoding,
-            _ => unreachable!("the caller saw a large one"),
-        });
+        self.db.edit(self.place, |entry| entry.heap_mut().expect("the caller saw a large one").set_encoding(encoding));
     }
 
     /// Puts a small value in the place of a large collection.

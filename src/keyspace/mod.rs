@@ -30,6 +30,7 @@
 //!   pages are taken.
 //! - A collection never goes back to small, but for lists, which Redis takes back too. Its last element takes the key with
 //!   it; the caller sees to that.
+//! - The mark is made anew where a store is read, by the thresholds of that moment, as Redis does (`sizes`).
 //!
 //! Invariants
 //! 1. A keyspace behaves as a plain map from (database, key) to (value, deadline), counts and digests included:
@@ -46,13 +47,14 @@
 //! 10. A write to a part of a large collection dirties that part only:
 //!     `collection_tests::writing_to_a_part_of_a_large_collection_rewrites_that_part`,
 //!     `stream_tests::a_change_of_a_large_stream_rewrites_its_part`.
+//! 11. What a collection counts as once it is read follows the limits of the moment, and makes no page dirty: `sizes_tests`.
 //!
 //! Files, in reading order: `hash` (the keyed hash), `entry` (one allocation per key; the unsafe code), `value` (the
 //! types), `usage` (the access bits), `string`, `packed` (small collections), `table` (a sub-table), `db` (directory, reading, SCAN), `sample` (luck), `write` (all
 //! changes, splits, deadlines that are due), `map` (large hashes and sets; how a small collection changes and grows),
 //! `hashes`, `sets`, `chain` and `lists`, `order` and `zsets`; streams: `listpack`, `stream_node`, `stream_head`,
 //! `stream_group`, `stream`, `stream_page`, `streams`; `page` (the bytes of a page), `checkpoint`, `nested` and `parts`
-//! (handing over), `load` (back), `digest` (DEBUG DIGEST).
+//! (handing over), `load` (back) with `sizes` (what is compact then), `digest` (DEBUG DIGEST).
 //!
 //! Why so: one table for all keys stops the loop for 90 to 180 ms when a million keys double; sub-tables split in
 //! microseconds, and one that is a page needs no other bookkeeping of what changed. Redis' fork for snapshots costs
@@ -80,6 +82,7 @@ mod page;
 mod parts;
 mod sample;
 mod sets;
+mod sizes;
 mod stream;
 mod stream_group;
 mod stream_head;
@@ -95,6 +98,8 @@ mod zsets;
 
 #[cfg(test)]
 mod collection_tests;
+#[cfg(test)]
+mod sizes_tests;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
@@ -113,6 +118,7 @@ pub use load::Loader;
 pub use map::Limits;
 pub use page::{PageError, PageReader, Record, RecordValue};
 pub use sets::{SetForm, SetLimits, SetMut, SetRef};
+pub use sizes::Sizes;
 pub use stream::{Keep, Trim};
 pub use stream_group::{Consumer, Group, Pending};
 pub use stream_head::StreamHead;

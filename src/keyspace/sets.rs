@@ -95,6 +95,16 @@ fn by_number(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
+/// The members of a small set, which are integers, in the order of an intset.
+pub(super) fn in_order(bytes: &[u8]) -> Vec<u8> {
+    let mut members: Vec<&[u8]> = packed::items(bytes).collect();
+    members.sort_by(|a, b| by_number(a, b));
+    let mut ordered = packed::empty(INTEGERS).to_vec();
+    packed::insert(&mut ordered, packed::HEAD, &members);
+    packed::set_count(&mut ordered, members.len());
+    ordered
+}
+
 /// Where a member begins and ends; for an intset that lacks it, where it belongs.
 fn find(bytes: &[u8], member: &[u8]) -> Result<(usize, usize), usize> {
     let ordered = packed::encoding(bytes) == INTEGERS && parse_i64(member).is_some();
@@ -140,6 +150,22 @@ impl<'a> SetRef<'a> {
             Body::Packed(bytes) => packed::encoding(bytes),
             Body::Large(map) => map.encoding,
         })
+    }
+
+    /// What it counts as once it is read: an intset or a listpack only has its members counted, a hash table is built
+    /// anew. Redis begins that with an intset, and leaves a table where there are too many for one.
+    pub(super) fn when_read(self, limits: SetLimits) -> u8 {
+        let form = match self.form() {
+            form @ SetForm::Intset if self.len() <= limits.integers => form,
+            form @ SetForm::Listpack if self.len() <= limits.listpack.entries => form,
+            SetForm::Hashtable if self.len() <= limits.integers => match () {
+                () if self.iter().all(|member| parse_i64(member).is_some()) => SetForm::Intset,
+                () if limits.listpack.take(self.len(), self.iter()) => SetForm::Listpack,
+                () => SetForm::Hashtable,
+            },
+            _ => SetForm::Hashtable,
+        };
+        form.byte()
     }
 
     /// Whether this is a member.

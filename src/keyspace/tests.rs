@@ -1,5 +1,6 @@
 //! The keyspace against a plain map, and its checkpoints against a copy of that map.
 
+use super::collection_tests::sizes;
 use super::table::TABLE_ENTRIES_MAX;
 use super::*;
 use crate::base::{Dice, Millis};
@@ -268,7 +269,11 @@ impl Image {
     }
 
     pub(super) fn load(&self, manifest: &Manifest) -> Result<Keyspace, PageError> {
-        let mut loader = Loader::new(manifest)?;
+        self.load_by(manifest, sizes())
+    }
+
+    pub(super) fn load_by(&self, manifest: &Manifest, sizes: Sizes) -> Result<Keyspace, PageError> {
+        let mut loader = Loader::new(manifest, sizes)?;
         for page in self.pages.values() {
             loader.page(page, |space, blob| self.blobs.get(&(space, blob)).cloned())?;
         }
@@ -543,7 +548,7 @@ fn no_page_panics() {
                 page[at.min(len - 1)] = dice.roll() as u8;
             }
             page.truncate(if dice.one_in(3) { dice.below(page.len() as u64) as usize } else { usize::MAX });
-            let mut loader = Loader::new(&manifest).expect("the manifest");
+            let mut loader = Loader::new(&manifest, sizes()).expect("the manifest");
             if loader.page(&page, |space, blob| image.blobs.get(&(space, blob)).cloned()).is_ok() {
                 drop(loader.finish());
             }

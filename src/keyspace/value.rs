@@ -111,6 +111,16 @@ impl Heap {
         }
     }
 
+    /// A large collection counts as another encoding from now on. A string and a stream have but one.
+    pub(super) fn set_encoding(&mut self, encoding: u8) {
+        match self {
+            Heap::List(chain) => chain.encoding = encoding,
+            Heap::Set(map) | Heap::Hash(map) => map.encoding = encoding,
+            Heap::Zset(ranked) => ranked.map.encoding = encoding,
+            Heap::Raw(_) | Heap::Stream(_) => unreachable!("the caller saw a collection with encodings"),
+        }
+    }
+
     /// The pages of its own that a large collection has.
     pub(super) fn nested(&self) -> Option<&dyn Nested> {
         match self {
@@ -266,7 +276,7 @@ pub(super) fn encoding(entry: &Entry) -> &'static str {
 
 /// The compact form that Redis names first.
 pub(super) const COMPACT: u8 = 0;
-/// The other one: a collection never goes back from it.
+/// The other one. Commands take a list alone back from it, and a sorted set that is stored anew; a start takes any.
 pub(super) const CONVERTED: u8 = 1;
 /// A set of integers.
 pub(super) const INTEGERS: u8 = 2;

@@ -112,6 +112,24 @@ impl<'a> ZsetRef<'a> {
         ZsetRef(Body::Large(ranked))
     }
 
+    fn is_compact(self) -> bool {
+        match self.0 {
+            Body::Packed(bytes) => packed::encoding(bytes) == COMPACT,
+            Body::Large(ranked) => ranked.map.encoding == COMPACT,
+        }
+    }
+
+    /// What it counts as once it is read: a listpack only has its members counted, a skiplist is built anew.
+    pub(super) fn when_read(self, limits: Limits) -> u8 {
+        let takes = if self.is_compact() { self.len() <= limits.entries } else { self.fits(limits) };
+        if takes { COMPACT } else { CONVERTED }
+    }
+
+    /// Whether a new one of these members would count as compact.
+    fn fits(self, limits: Limits) -> bool {
+        limits.take(self.len(), self.iter_from(0).map(|(member, _)| member))
+    }
+
     /// Number of members.
     pub fn len(self) -> usize {
         match self.0 {
@@ -218,11 +236,7 @@ impl ZsetMut<'_, '_> {
     }
 
     fn is_compact(&self) -> bool {
-        match self.held.entry().value() {
-            Stored::Packed { bytes, .. } => packed::encoding(bytes) == COMPACT,
-            Stored::Heap(Heap::Zset(ranked)) => ranked.map.encoding == COMPACT,
-            _ => false,
-        }
+        self.get().is_compact()
     }
 
     /// So many members are about to come: where they are too many for the compact encoding it is left at once.
@@ -315,9 +329,7 @@ impl ZsetMut<'_, '_> {
 
     /// One that fits the compact encoding counts as compact again: what a command has stored anew.
     pub fn settle(&mut self) {
-        let Limits { entries, bytes } = self.limits;
-        let set = self.get();
-        if !self.is_compact() && set.len() <= entries && set.iter_from(0).all(|(member, _)| member.len() <= bytes) {
+        if !self.is_compact() && self.get().fits(self.limits) {
             match self.held.packed() {
                 Some(_) => self.held.change_packed(|bytes| bytes[0] = COMPACT, grown),
                 None => self.held.set_encoding(COMPACT),

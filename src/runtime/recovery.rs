@@ -6,6 +6,7 @@ use super::rdb_file::KeyDelay;
 use crate::base::{Millis, Offset, ReplId};
 use crate::command::Server;
 use crate::command::scripting::Policy;
+use crate::command::transfer::Sizes;
 use crate::config::Settings;
 use crate::keyspace::{self, Keyspace, Loader, Noted};
 use crate::replication::{Former, History, Stream};
@@ -63,6 +64,8 @@ pub fn load_local_deadlines(recovery: &Recovery, server: &mut Server) -> Result<
 pub struct Reading {
     /// What is told of keys' uses.
     pub noted: Noted,
+    /// What collections count as.
+    pub sizes: Sizes,
     /// `key-load-delay`.
     pub delay: KeyDelay,
     /// Bytes that have been read, for whoever waits.
@@ -74,6 +77,7 @@ impl Reading {
     pub fn of(settings: &Settings) -> Reading {
         Reading {
             noted: settings.maxmemory_policy.notes(),
+            sizes: Sizes::of(settings),
             delay: KeyDelay::of(settings.key_load_delay),
             done: Arc::default(),
         }
@@ -88,7 +92,8 @@ pub fn read_keyspace(
     blob: impl Fn(u32, u64) -> Result<Option<Vec<u8>>, StoreError>,
     mut reading: Reading,
 ) -> Result<Keyspace, String> {
-    let mut loader = Loader::new(manifest).map_err(|error| error.to_string())?.noting(reading.noted);
+    let loader = Loader::new(manifest, reading.sizes).map_err(|error| error.to_string())?;
+    let mut loader = loader.noting(reading.noted);
     let mut fault: Option<StoreError> = None;
     while let Some(page) = allocator::for_store(|| pages.next()) {
         let (_, _, bytes) = page.map_err(|error| error.to_string())?;
