@@ -206,10 +206,23 @@ local function loading(on)
   of_G.__index = on and while_loading or globals
 end
 
-local function invoke(f, handler, keys, args)
+-- What is compiled is run from here, so that a run is one call into Lua.
+local kept, handler = api.kept, api.handler
+
+local function evaluate(place, keys, args)
+  globals.KEYS, globals.ARGV = keys, args
+  return xpcall(kept[place], handler)
+end
+
+local function invoke(place, keys, args)
+  local f = kept[place]
   return xpcall(function()
     return f(keys, args)
   end, handler)
 end
 
-return globals, xpcall, invoke, loading
+local function load(f)
+  return xpcall(f, handler)
+end
+
+return evaluate, invoke, load, loading

@@ -38,12 +38,11 @@ pub struct Vm {
     pub lua: Lua,
     /// What scripts see as `_G`.
     outer: Table,
-    /// What it shows.
-    globals: Table,
-    xpcall: Function,
+    /// The prelude's: they run what stands at a place, or the text of a library; and tell what it may see.
+    evaluate: Function,
     invoke: Function,
+    load: Function,
     loading: Function,
-    handler: Function,
     /// Compiled scripts, or the callbacks of functions, by their places.
     kept: Table,
     next: Cell<usize>,
@@ -101,6 +100,9 @@ impl Vm {
         api.raw_set("cmsgpack", cmsgpack::library(&lua)?)?;
         api.raw_set("cjson", cjson::library(&lua)?)?;
         api.raw_set("pattern_bytes_max", SCRIPT_PATTERN_BYTES_MAX)?;
+        api.raw_set("handler", lua.create_function(handle)?)?;
+        let kept = lua.create_table()?;
+        api.raw_set("kept", &kept)?;
         let env = outer.clone();
         api.raw_set(
             "compile",
@@ -114,18 +116,15 @@ impl Vm {
             })?,
         )?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name(PRELUDE_NAME).set_environment(outer.clone());
-        let (globals, xpcall, invoke, loading) = prelude.into_function()?.call((lua.globals(), api, outer.clone()))?;
+        let (evaluate, invoke, load, loading) = prelude.into_function()?.call((lua.globals(), api, outer.clone()))?;
         lua.set_globals(outer.clone())?;
-        let handler = lua.create_function(|lua, error: Value| handle(lua, error))?;
-        let kept = lua.create_table()?;
         let vm = Vm {
             lua,
             outer,
-            globals,
-            xpcall,
+            evaluate,
             invoke,
+            load,
             loading,
-            handler,
             kept,
             next: Cell::new(1),
             state,
@@ -158,11 +157,7 @@ impl Vm {
         args: impl ExactSizeIterator<Item = &'w [u8]>,
         write: &mut Writer<'_>,
     ) -> Ended {
-        let run = || {
-            self.globals.raw_set("KEYS", self.sequence(keys)?)?;
-            self.globals.raw_set("ARGV", self.sequence(args)?)?;
-            self.xpcall.call((self.kept.raw_get::<Function>(place.0)?, &self.handler))
-        };
+        let run = || self.evaluate.call((place.0, self.sequence(keys)?, self.sequence(args)?));
         self.run(host, name, run, write)
     }
 
@@ -175,10 +170,7 @@ impl Vm {
         args: impl ExactSizeIterator<Item = &'w [u8]>,
         write: &mut Writer<'_>,
     ) -> Ended {
-        let run = || {
-            let function = self.kept.raw_get::<Function>(place.0)?;
-            self.invoke.call((function, &self.handler, self.sequence(keys)?, self.sequence(args)?))
-        };
+        let run = || self.invoke.call((place.0, self.sequence(keys)?, self.sequence(args)?));
         self.run(host, name, run, write)
     }
 
@@ -191,7 +183,7 @@ impl Vm {
         let function = compiled.map_err(|why| format!("Error compiling function: {why}"))?;
         *self.state.library.borrow_mut() = Some(Vec::new());
         let ran: Result<(bool, Value)> = self.loading.call::<()>(true).and_then(|()| {
-            let ran = host::lend(host, || self.xpcall.call((function, &self.handler)));
+            let ran = host::lend(host, || self.load.call(function));
             self.loading.call::<()>(false).and(ran)
         });
         let registered = self.state.library.take().unwrap_or_default();
