@@ -306,7 +306,17 @@ pub(super) struct Chain {
     groups: Vec<Group>,
     len: u64,
     pub(super) encoding: u8,
+    /// See [`Excess`]; its owner keeps it.
+    pub(super) excess: Excess,
     books: Books<u128>,
+}
+
+/// So many bytes have to go from a list before its listpack can be as small as that: a lower bound, so that a list
+/// which shrinks is measured anew only now and then.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Excess {
+    pub(super) above: usize,
+    pub(super) bytes: usize,
 }
 
 /// A leaf's place.
@@ -318,11 +328,11 @@ struct At {
 
 impl Chain {
     pub(super) fn new(core: &mut Core, encoding: u8) -> Chain {
-        Chain { groups: Vec::new(), len: 0, encoding, books: Books::new(core) }
+        Chain { groups: Vec::new(), len: 0, encoding, excess: Excess::default(), books: Books::new(core) }
     }
 
     pub(super) fn hollow(space: u32, encoding: u8) -> Chain {
-        Chain { groups: Vec::new(), len: 0, encoding, books: Books::hollow(space) }
+        Chain { groups: Vec::new(), len: 0, encoding, excess: Excess::default(), books: Books::hollow(space) }
     }
 
     /// Puts the leaves in that its pages held.

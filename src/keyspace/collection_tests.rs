@@ -83,7 +83,16 @@ fn change_set(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut BTr
 fn change_list(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut Vec<Vec<u8>>) {
     let many = if dice.one_in(20) { dice.below(3000) } else { dice.below(20) };
     let (growing, everywhere, one_place) = (!dice.one_in(3), dice.one_in(3), dice.below(1000) as usize);
-    let mut list = db.list_or_new(key, ListLimits::of([-1, 8, 100][dice.below(3) as usize]));
+    // With half of the limit, where a quicklist counts as compact again.
+    let (limit, bytes, elements) =
+        [(-1, 2048, usize::MAX), (8, usize::MAX, 4), (100, usize::MAX, 50)][dice.below(3) as usize];
+    let mut list = db.list_or_new(key, ListLimits::of(limit));
+    let settle = |list: &mut ListMut<'_, '_>| {
+        list.settle();
+        let now = list.get();
+        let is_short = now.len() <= elements && now.listpack_bytes(usize::MAX) <= bytes;
+        assert!(now.is_compact() || !is_short, "{} elements are left as a quicklist", now.len());
+    };
     for _ in 0..=many {
         let element = value(dice);
         let place = match dice.below(if everywhere { 6 } else { 3 }) {
@@ -100,14 +109,14 @@ fn change_list(dice: &mut Dice, db: &mut DbMut<'_>, key: Key<'_>, model: &mut Ve
             let place = place.min(model.len() - 1);
             list.set(place, &element);
             model[place] = element;
-            list.settle();
+            settle(&mut list);
         } else {
             let place = place.min(model.len() - 1);
             let count = if dice.one_in(50) { dice.below(500) as usize } else { 1 };
             let count = count.min(model.len() - place).min(model.len() - 1);
             list.remove(place, count);
             model.drain(place..place + count);
-            list.settle();
+            settle(&mut list);
         }
         assert_eq!(list.get().len(), model.len());
     }

@@ -1,6 +1,6 @@
 //! Lists. A small one is packed; a large one is a [`Chain`].
 
-use super::chain::Chain;
+use super::chain::{Chain, Excess};
 use super::checkpoint::Core;
 use super::db::EntryRef;
 use super::entry::{NewValue, Stored};
@@ -47,9 +47,9 @@ impl ListLimits {
         }
     }
 
-    /// Whether a quicklist of so many elements may count as compact again: at half the limit.
-    fn takes_back(&self, bytes: usize, elements: usize) -> bool {
-        bytes <= self.bytes / 2 && elements <= self.elements / 2
+    /// A quicklist may count as compact again at half the limit.
+    fn half(&self) -> ListLimits {
+        ListLimits { bytes: self.bytes / 2, elements: self.elements / 2 }
     }
 }
 
@@ -85,6 +85,10 @@ fn listpack_bytes(element: &[u8]) -> usize {
 /// What Redis' listpack has besides its elements.
 const LISTPACK_FRAME: usize = 7;
 
+/// What an element takes there besides its own bytes, at most; and the most that a number's digits shrink to.
+const LISTPACK_ELEMENT: usize = 11;
+const SHRINKS_TO: (usize, usize) = (2, 5);
+
 impl<'a> ListRef<'a> {
     pub(super) fn packed(bytes: &'a [u8]) -> Self {
         ListRef(Body::Packed(bytes))
@@ -107,7 +111,7 @@ impl<'a> ListRef<'a> {
         self.len() == 0
     }
 
-    fn is_compact(self) -> bool {
+    pub(super) fn is_compact(self) -> bool {
         match self.0 {
             Body::Packed(bytes) => packed::encoding(bytes) == COMPACT,
             Body::Large(chain) => chain.encoding == COMPACT,
@@ -167,14 +171,13 @@ impl<'a> ListRef<'a> {
     /// No fewer bytes than Redis' listpack would have, for a small list, without a look at its elements.
     fn listpack_bytes_at_most(self) -> Option<usize> {
         match self.0 {
-            // No element takes more than eleven bytes besides its own.
-            Body::Packed(bytes) => Some(bytes.len() + 11 * self.len() + LISTPACK_FRAME),
+            Body::Packed(bytes) => Some(bytes.len() + LISTPACK_ELEMENT * self.len() + LISTPACK_FRAME),
             Body::Large(_) => None,
         }
     }
 
     /// Bytes as Redis' listpack would have, exact up to about `enough`.
-    fn listpack_bytes(self, enough: usize) -> usize {
+    pub(super) fn listpack_bytes(self, enough: usize) -> usize {
         let mut sum = LISTPACK_FRAME;
         for element in self.iter_from(0) {
             sum += listpack_bytes(element);
@@ -289,6 +292,10 @@ impl ListMut<'_, '_> {
             }
             None => {
                 let (chain, core) = self.large();
+                if chain.excess.bytes > 0 {
+                    let gone = if count == 1 { chain.get(index as u64).len() + LISTPACK_ELEMENT } else { usize::MAX };
+                    chain.excess.bytes = chain.excess.bytes.saturating_sub(gone);
+                }
                 chain.remove(core, index as u64, count as u64);
             }
         }
@@ -305,6 +312,7 @@ impl ListMut<'_, '_> {
             self.held.enlarge(grown);
         }
         let (chain, core) = self.large();
+        chain.excess = Excess::default();
         chain.set(core, index as u64, element);
     }
 
@@ -316,17 +324,30 @@ impl ListMut<'_, '_> {
         }
     }
 
+    /// Whether Redis' listpack of it would have more bytes.
+    fn takes_more_than(&mut self, bytes: usize) -> bool {
+        let list = self.get();
+        let Body::Large(chain) = list.0 else { return list.listpack_bytes(bytes) > bytes };
+        if chain.excess.bytes > 0 && chain.excess.above == bytes {
+            return true;
+        }
+        let surely = bytes.saturating_mul(SHRINKS_TO.1) / SHRINKS_TO.0;
+        if list.len() > bytes || chain.bytes(surely) > surely {
+            return true;
+        }
+        let excess = list.listpack_bytes(usize::MAX).saturating_sub(bytes);
+        self.large().0.excess = Excess { above: bytes, bytes: excess };
+        excess > 0
+    }
+
     /// A quicklist that has become short counts as a listpack again, at half the limit. Its owner calls this behind a
     /// command that may have made it shorter, unless it is empty.
     pub fn settle(&mut self) {
-        let (list, limits) = (self.get(), self.limits);
-        if list.is_compact() || list.len() > limits.elements {
+        let (list, half) = (self.get(), self.limits.half());
+        if list.is_compact() || list.len() > half.elements || self.takes_more_than(half.bytes) {
             return;
         }
-        let enough = limits.bytes.min(1 << 17);
-        if list.len() > enough || !limits.takes_back(list.listpack_bytes(enough), list.len()) {
-            return;
-        }
+        let list = self.get();
         if let Body::Large(chain) = list.0
             && chain.bytes(PACKED_AGAIN_BYTES) <= PACKED_AGAIN_BYTES
         {
