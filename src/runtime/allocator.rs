@@ -44,8 +44,8 @@ static OTHERS: AtomicI64 = AtomicI64::new(0);
 static MARK: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
-    /// What the store holds while it has nothing to do.
-    static AT_REST: std::cell::OnceCell<i64> = const { std::cell::OnceCell::new() };
+    /// What the store holds while it has nothing to do: the least that was seen.
+    static AT_REST: Cell<i64> = const { Cell::new(i64::MAX) };
 }
 
 #[inline]
@@ -147,12 +147,16 @@ pub fn used() -> u64 {
     u64::try_from(own + FREER.load(Relaxed) + others.min(MARK.load(Relaxed))).unwrap_or(0)
 }
 
-/// A checkpoint begins: the store holds what it held at the first mark, with its database closed, and what has drifted
-/// since is used.
+/// A checkpoint begins: the store holds what it holds at rest, with its database closed, and what has drifted since the
+/// last mark is used. At a mark it may hold more (a thread still reads a file): what is at rest is never more than that.
 pub fn mark_store() {
-    let held = OTHERS.load(Relaxed) - MARK.load(Relaxed);
-    let at_rest = AT_REST.with(|at_rest| *at_rest.get_or_init(|| held.max(0)));
-    MARK.store(OTHERS.load(Relaxed) - at_rest, Relaxed);
+    let others = OTHERS.load(Relaxed);
+    let held = (others - MARK.load(Relaxed)).max(0);
+    let at_rest = AT_REST.with(|at_rest| {
+        at_rest.set(at_rest.get().min(held));
+        at_rest.get()
+    });
+    MARK.store(others - at_rest, Relaxed);
 }
 
 #[cfg(test)]
