@@ -223,5 +223,5 @@ impl Connection {
 fn share(world: &World, slot: Slot) -> usize {
     let server = world.server.borrow();
     let lacks = server.clients.get(slot).map_or(0, |client| client.parser.wanted(client.partial.len()));
-    lacks.clamp(world.read_share.get(), READ_BUFFER_BYTES)
+    lacks.clamp(world.read_share(), READ_BUFFER_BYTES)
 }

@@ -10,7 +10,6 @@ use super::disk::Appended;
 use super::world::World;
 use super::{asks, clock, links};
 use crate::base::Millis;
-use crate::base::limits::READ_SHARE_BYTES_MIN;
 use crate::command::{Closing, Kind, Server};
 use crate::config::AppendFsync;
 use std::rc::Rc;
@@ -36,7 +35,6 @@ async fn close(world: &Rc<World>) {
             server.tell_broadcasts();
             clear(&mut server);
             let Some(mut disk) = world.opened() else { break }; // nothing is fed while a start reads the store
-            let before = disk.hands_over();
             let began = clock::micros();
             if server.switches.append_sleep_us > 0 {
                 #[expect(clippy::disallowed_methods, reason = "DEBUG AOF-FLUSH-SLEEP is to stop the loop")]
@@ -46,9 +44,6 @@ async fn close(world: &Rc<World>) {
             let append_us = clock::micros().saturating_sub(began);
             server.stats.end_turn(append_us);
             server.note_latency("aof-write-alone", append_us);
-            if disk.hands_over() && !before {
-                world.read_share.set(READ_SHARE_BYTES_MIN); // requests take long from now on
-            }
             appended
         };
         match appended {
