@@ -43,7 +43,7 @@ pub const SLED_VALUE_BYTES_MAX: usize = 64 * 1024;
 pub const STRING_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// One slice of background work on the node's loop (checkpoint hand-over, expiry), microseconds.
-pub const SLICE_US_MAX: u64 = 1000;
+pub const SLICE_US_MAX: u64 = 500;
 
 /// Space on the disk that the log holds in advance, so that what a turn has executed can always be appended: below the
 /// first figure it is short of room, and writes are refused; below the second it asks for more, up to the third.

@@ -122,6 +122,18 @@ impl Entry {
         entry
     }
 
+    /// Has its beginning brought into the cache. Where many are read one after the other, the memory works on several at
+    /// once then, instead of one.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint to the processor, which reads nothing for us.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(self.0.as_ptr().cast::<i8>());
+        }
+    }
+
     #[inline]
     fn meta(&self) -> u32 {
         // SAFETY: the header was written by `new`; offset 0 is aligned.

@@ -127,6 +127,7 @@ pub(super) fn write(
     out.push(table.depth);
     out.extend_from_slice(&table.prefix.to_le_bytes());
     push_varint(&mut out, table.entries.len() as u64);
+    table.entries.iter().for_each(Entry::prefetch);
     for entry in table.entries.iter_mut() {
         let blob = match entry.heap_mut() {
             Some(Heap::Raw(raw)) if raw.is_blob() => name_blob(raw),
