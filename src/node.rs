@@ -77,15 +77,14 @@ async fn serve(config: Config, names: Names, acl: Acl, mut ways: Ways, files: Ve
     let port = config.settings.port;
     tracing::info!("Running mode=standalone, port={port}, PID: {}", std::process::id()); // tools wait for these words
     tracing::info!("Server initialized");
-    let startup = allocator::used();
     let mut server = new_server(config);
     (server.names, server.acl) = (names, acl);
     server.secret = runtime::random_seed();
     server.allocated = allocator::used;
-    gauges::start(&mut server, startup);
     let replica = server.config.settings.replicaof.is_some();
     logging::set_role(if replica { b'S' } else { b'M' });
     let world = World::new(server, ways.tls.clone());
+    gauges::start(&mut world.server.borrow_mut());
     *world.files.borrow_mut() = files;
     world.server.borrow_mut().scripting.bystanders = Some(Rc::new(runtime::Hearing::new(&world)));
     tokio::task::spawn_local(turn::turns(world.clone()));

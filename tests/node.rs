@@ -3,9 +3,8 @@
 mod support;
 
 use regent::resp::Frame;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
-use support::{Client, Dice, SOON, Server, wait_for, wait_until};
+use support::{Client, Crashes, Dice, Load, SOON, Server, wait_until};
 
 fn bulk(text: &str) -> Frame {
     Frame::Bulk(text.as_bytes().to_vec())
@@ -511,21 +510,16 @@ impl Witness {
 fn torture(seed: u64, kills: u64, directives: &[&str]) {
     const CLIENTS: usize = 3;
     let mut node = Server::node(directives);
-    let port = node.port;
-    let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let load = |me: usize| {
+    let client = |me: usize, load: &Load| {
         let mut dice = Dice(seed ^ (me as u64) << 32);
         let mut witness = Witness::default();
         loop {
-            let mut client = wait_for("the node is back", SOON, || {
-                let mut client = Client::connect(port).ok()?;
-                matches!(client.try_cmd(&["PING"]), Ok(Frame::Simple(_))).then_some(client)
-            });
+            let mut client = load.connect();
             if witness.check(&mut client, me).is_err() {
                 continue; // killed again
             }
             loop {
-                if stop.load(Ordering::Relaxed) {
+                if load.is_over() {
                     match witness.check(&mut client, me) {
                         Ok(()) => return,
                         Err(_) => break, // by the last kill, unseen until now
@@ -543,29 +537,13 @@ fn torture(seed: u64, kills: u64, directives: &[&str]) {
                 if !witness.step(&mut client, me, (n >> 8) as usize % 4) {
                     break;
                 }
-                done.fetch_add(1, Ordering::Relaxed);
+                load.step();
             }
         }
     };
-    std::thread::scope(|scope| {
-        for me in 0..CLIENTS {
-            let load = &load;
-            scope.spawn(move || load(me));
-        }
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut dice = Dice(seed);
-            for kill in 0..kills {
-                let until = done.load(Ordering::Relaxed) + 100 + dice.below(1500);
-                wait_until("the load goes on", SOON, || done.load(Ordering::Relaxed) >= until);
-                if kill % 3 == 1 {
-                    let _ = node.ask("BGSAVE");
-                }
-                node.crash();
-            }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
+    Crashes { seed, count: kills, steps: (100, 1500) }.during(&mut node, CLIENTS, client, |node, kill| {
+        if kill % 3 == 1 {
+            let _ = node.ask("BGSAVE");
         }
     });
     node.ok("SET last write"); // a master that came back deletes nothing before its first own effect

@@ -3,8 +3,7 @@
 mod support;
 
 use regent::resp::Frame;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use support::{Client, Dice, SOON, Server, wait_for, wait_until};
+use support::{Client, Crashes, Load, SOON, Server, wait_until};
 
 fn text(text: &str) -> Frame {
     Frame::Bulk(text.into())
@@ -127,55 +126,32 @@ fn steps(client: &mut Client, me: usize) -> std::io::Result<i64> {
 
 #[test]
 fn the_effects_of_a_script_are_there_once_and_together() {
-    const CLIENTS: usize = 3;
     let mut node = Server::node(&["checkpoint-min-size 1kb", "checkpoint-growth-percentage 1"]);
     let function = format!("#!lua name=steps\nredis.register_function('step', function(KEYS) {STEP} end)");
     assert_eq!(node.cmd(&["FUNCTION", "LOAD", &function]), text("steps"));
-    let port = node.port;
-    let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let load = |me: usize| {
+    let client = |me: usize, load: &Load| {
         let (mut acked, mut sent) = (0, false);
         let keys: Vec<String> = ["n", "a", "l", "x", "brief"].iter().map(|kind| format!("{kind}:{me}")).collect();
         loop {
-            let mut client = wait_for("the node is back", SOON, || {
-                let mut client = Client::connect(port).ok()?;
-                matches!(client.try_cmd(&["PING"]), Ok(Frame::Simple(_))).then_some(client)
-            });
+            let mut client = load.connect();
             let Ok(found) = steps(&mut client, me) else { continue };
             assert!((acked..=acked + i64::from(sent)).contains(&found), "client {me}: {acked} told, {found} there");
             (acked, sent) = (found, false);
-            if stop.load(Ordering::Relaxed) {
+            if load.is_over() {
                 return;
             }
-            while !stop.load(Ordering::Relaxed) {
+            while !load.is_over() {
                 let call = if acked % 2 == 0 { ["EVAL", STEP, "5"] } else { ["FCALL", "step", "5"] };
                 let request: Vec<&str> = call.into_iter().chain(keys.iter().map(String::as_str)).collect();
                 sent = true;
                 let Ok(reply) = client.try_cmd(&request) else { break };
                 assert_eq!(reply, Frame::Int(acked + 1), "client {me}");
                 (acked, sent) = (acked + 1, false);
-                done.fetch_add(1, Ordering::Relaxed);
+                load.step();
             }
         }
     };
-    std::thread::scope(|scope| {
-        for me in 0..CLIENTS {
-            let load = &load;
-            scope.spawn(move || load(me));
-        }
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut dice = Dice(5);
-            for _ in 0..5 {
-                let until = done.load(Ordering::Relaxed) + 50 + dice.below(300);
-                wait_until("the load goes on", SOON, || done.load(Ordering::Relaxed) >= until);
-                node.crash();
-            }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    Crashes { seed: 5, count: 5, steps: (50, 300) }.during(&mut node, 3, client, |_, _| ());
 }
 
 /// A replica that may be written to: what its own clients gave a deadline goes when that has passed, also behind a crash;

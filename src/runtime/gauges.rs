@@ -12,8 +12,8 @@ use tikv_jemalloc_ctl::{epoch, stats};
 /// The allocator, as `mem_allocator` names it.
 const ALLOCATOR: &str = "jemalloc-5.3.0";
 
-/// What does not change while the process runs; `startup` is what was allocated before any data were read.
-pub fn start(server: &mut Server, startup: u64) {
+/// What does not change while the process runs. Call it before any data are read.
+pub fn start(server: &mut Server) {
     if let Ok(system) = uname() {
         let part = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
         let (name, release, machine) = (part(system.sysname()), part(system.release()), part(system.machine()));
@@ -27,7 +27,8 @@ pub fn start(server: &mut Server, startup: u64) {
     server.memory.allocator = ALLOCATOR;
     server.memory.report = Some(report);
     server.memory.purge = Some(purge);
-    server.memory.startup = startup;
+    let backlog = server.stream.backlog().memory_bytes() as u64; // which is told apart
+    server.memory.startup = allocator::used().saturating_sub(backlog);
     sample(server);
 }
 

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
 mod client;
+mod crashes;
 mod disk;
 mod lookups;
 mod port;
@@ -14,6 +15,7 @@ mod topology;
 mod wait;
 
 pub use client::{Client, Info};
+pub use crashes::{Crashes, Load};
 pub use disk::SmallDisk;
 pub use lookups::{Lookups, master_port};
 pub use port::free_port;
