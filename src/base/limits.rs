@@ -42,7 +42,7 @@ pub const SLED_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// The largest string (`proto-max-bulk-len`'s default), also for APPEND and SETRANGE.
 pub const STRING_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// One slice of background work on the node's loop (checkpoint hand-over, expiry), microseconds.
+/// One slice of a checkpoint's hand-over, on the node's loop, microseconds.
 pub const SLICE_US_MAX: u64 = 500;
 
 /// Space on the disk that the log holds in advance, so that what a turn has executed can always be appended: below the
@@ -58,6 +58,9 @@ const _: () = assert!(LOG_ROOM_BYTES_MIN >= 64 * READ_BUFFER_BYTES as u64);
 const _: () = assert!(READ_BUFFER_BYTES >= INLINE_BYTES_MAX);
 const _: () = assert!(READ_SHARE_BYTES <= READ_BUFFER_BYTES);
 const _: () = assert!(SLED_VALUE_BYTES_MAX < 512 * 1024 / 4);
+
+/// Garbage of Lua is collected before it is told how much is in use, up to this: the figure is stable then.
+pub const SCRIPT_SWEPT_BYTES_MAX: usize = 256 * 1024;
 
 /// Instructions of Lua after which a script is asked whether it has run for too long.
 pub const SCRIPT_HOOK_INSTRUCTIONS: u32 = 100_000;
@@ -118,7 +121,7 @@ pub const REPLY_BUFFER_BYTES_MIN: usize = 1024;
 pub const REPLY_BUFFER_BYTES_MAX: usize = 16 * 1024;
 
 /// The room that a client is given for a request that does not come whole, at least (Redis' `PROTO_IOBUF_LEN`), and what
-/// of an announced length is reserved before it comes, at most.
+/// of an announced length is reserved with the first of its bytes, at most; all of it is with the next.
 pub const QUERY_BUFFER_BYTES_MIN: usize = 16 * 1024;
 /// See [`QUERY_BUFFER_BYTES_MIN`].
 pub const QUERY_RESERVE_BYTES_MAX: usize = 1 << 20;

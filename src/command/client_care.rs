@@ -11,9 +11,7 @@
 use super::Server;
 use super::client::{Client, Slot};
 use crate::base::Millis;
-use crate::base::limits::{
-    QUERY_BUFFER_BYTES_MIN, QUERY_RESERVE_BYTES_MAX, REPLY_BUFFER_BYTES_MAX, REPLY_BUFFER_BYTES_MIN,
-};
+use crate::base::limits::{QUERY_BUFFER_BYTES_MIN, REPLY_BUFFER_BYTES_MAX, REPLY_BUFFER_BYTES_MIN};
 
 /// Clients that are looked at in each beat, at least; and beats in which all are.
 const CLIENTS_MIN: usize = 5;
@@ -156,7 +154,7 @@ fn cut_query(client: &mut Client, now: Millis) {
         }
     }
     let held = client.partial.len();
-    client.query.peak = held + client.parser.wanted(held).min(QUERY_RESERVE_BYTES_MAX);
+    client.query.peak = held + client.parser.wanted(held);
 }
 
 enum Resized {

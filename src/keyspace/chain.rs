@@ -306,18 +306,20 @@ pub(super) struct Chain {
     groups: Vec<Group>,
     len: u64,
     pub(super) encoding: u8,
-    /// See [`Excess`]; its owner keeps it.
     pub(super) excess: Excess,
     books: Books<u128>,
 }
 
-/// So many bytes have to go from a list before its listpack can be as small as that: a lower bound, so that a list
-/// which shrinks is measured anew only now and then.
+/// So many bytes have to go from a list before Redis' listpack of it can be as small as that: a lower bound, so that a
+/// list which shrinks is measured anew only now and then. Whoever measures sets it; what is removed is taken off.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Excess {
     pub(super) above: usize,
     pub(super) bytes: usize,
 }
+
+/// What an element takes in a listpack besides its own bytes, at most.
+pub(super) const LISTPACK_ELEMENT: usize = 11;
 
 /// A leaf's place.
 #[derive(Clone, Copy)]
@@ -600,6 +602,7 @@ impl Chain {
     }
 
     pub(super) fn set(&mut self, core: &mut Core, index: u64, element: &[u8]) {
+        self.excess = Excess::default();
         let (at, place) = self.locate(index);
         let leaf = self.leaf(at);
         let held = element_at(&leaf.bytes, leaf.place(place)).0.len();
@@ -614,6 +617,10 @@ impl Chain {
 
     /// Takes elements out, from an index on.
     pub(super) fn remove(&mut self, core: &mut Core, index: u64, count: u64) {
+        if self.excess.bytes > 0 {
+            let gone = self.iter_from(index).take(count as usize).map(|element| element.len() + LISTPACK_ELEMENT).sum();
+            self.excess.bytes = self.excess.bytes.saturating_sub(gone);
+        }
         let mut left = count;
         while left > 0 {
             let (at, place) = self.locate(index);

@@ -294,13 +294,14 @@ impl Keyspace {
         for db in &mut self.dbs {
             rest += usize::from(!db.take_pages(core, &mut left, out));
         }
-        let retired = core.running.as_mut().map(|running| std::mem::take(&mut running.retired)).unwrap_or_default();
-        for mut retired in retired {
+        while left > 0
+            && let Some(mut retired) = core.running.as_mut().and_then(|running| running.retired.pop())
+        {
             let taken = retired.nested().take_pages(core, &mut left, out);
             let running = core.running.as_mut().expect("it was there a moment ago");
             if !taken {
                 running.retired.push(retired);
-                continue;
+                break;
             }
             running.retired_bytes = running.retired_bytes.saturating_sub(retired.memory());
             self.garbage.push(retired);

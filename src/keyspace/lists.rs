@@ -1,6 +1,6 @@
 //! Lists. A small one is packed; a large one is a [`Chain`].
 
-use super::chain::{Chain, Excess};
+use super::chain::{Chain, Excess, LISTPACK_ELEMENT};
 use super::checkpoint::Core;
 use super::db::EntryRef;
 use super::entry::{NewValue, Stored};
@@ -85,8 +85,7 @@ fn listpack_bytes(element: &[u8]) -> usize {
 /// What Redis' listpack has besides its elements.
 const LISTPACK_FRAME: usize = 7;
 
-/// What an element takes there besides its own bytes, at most; and the most that a number's digits shrink to.
-const LISTPACK_ELEMENT: usize = 11;
+/// The most that a number's digits shrink to there: 2 of 5 bytes.
 const SHRINKS_TO: (usize, usize) = (2, 5);
 
 impl<'a> ListRef<'a> {
@@ -278,6 +277,9 @@ impl ListMut<'_, '_> {
 
     /// Takes elements out, from an index on.
     pub fn remove(&mut self, index: usize, count: usize) {
+        if count == 0 {
+            return;
+        }
         match self.held.packed() {
             Some(bytes) => {
                 let (from, to) = (place(bytes, index), place(bytes, index + count));
@@ -292,10 +294,6 @@ impl ListMut<'_, '_> {
             }
             None => {
                 let (chain, core) = self.large();
-                if chain.excess.bytes > 0 {
-                    let gone = if count == 1 { chain.get(index as u64).len() + LISTPACK_ELEMENT } else { usize::MAX };
-                    chain.excess.bytes = chain.excess.bytes.saturating_sub(gone);
-                }
                 chain.remove(core, index as u64, count as u64);
             }
         }
@@ -312,7 +310,6 @@ impl ListMut<'_, '_> {
             self.held.enlarge(grown);
         }
         let (chain, core) = self.large();
-        chain.excess = Excess::default();
         chain.set(core, index as u64, element);
     }
 
@@ -344,7 +341,8 @@ impl ListMut<'_, '_> {
     /// command that may have made it shorter, unless it is empty.
     pub fn settle(&mut self) {
         let (list, half) = (self.get(), self.limits.half());
-        if list.is_compact() || list.len() > half.elements || self.takes_more_than(half.bytes) {
+        let by_bytes = self.limits.bytes != usize::MAX;
+        if list.is_compact() || list.len() > half.elements || (by_bytes && self.takes_more_than(half.bytes)) {
             return;
         }
         let list = self.get();

@@ -176,7 +176,7 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// All members: those of an intset in their order.
+    /// All members: those of a small intset in their order.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         let (packed, large) = match self.0 {
             Body::Packed(bytes) => (Some(packed::items(bytes)), None),

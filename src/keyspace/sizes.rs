@@ -3,7 +3,7 @@
 //! Redis' files have the data, and whoever reads one derives the encoding from it and from the limits of that moment:
 //! what was compact stays so by its count alone, what was not is built anew and may be compact again. A node that reads
 //! its own pages does the same. Only the mark changes: how a collection lies in memory follows its size, and what it
-//! holds, digests included, does not depend on either.
+//! holds, digests included, does not depend on either, nor does what a command of the log makes of it (N1).
 
 use super::lists::ListLimits;
 use super::map::Limits;

@@ -256,6 +256,9 @@ impl ZsetMut<'_, '_> {
     /// Adds a member, or gives it another score; whether it is new. The score is a number.
     pub fn put(&mut self, member: &[u8], score: f64) -> bool {
         debug_assert!(!score.is_nan());
+        // A listpack of Redis holds -0 as the integer 0. Here every form does: which one it is may change with a start, and
+        // what the log says has to come to the same.
+        let score = score + 0.0;
         let old = self.get().score(member);
         let Limits { entries, bytes: bytes_max } = self.limits;
         let over = old.is_none() && (self.get().len() >= entries || member.len() > bytes_max);
@@ -269,8 +272,6 @@ impl ZsetMut<'_, '_> {
             let (ranked, core) = self.large();
             return ranked.put(core, member, score);
         }
-        // A listpack holds -0 as the integer 0.
-        let score = if over || !self.is_compact() { score } else { score + 0.0 };
         self.held.change_packed(
             |bytes| {
                 if old.is_some() {

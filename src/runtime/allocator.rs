@@ -43,10 +43,10 @@ static OTHERS: AtomicI64 = AtomicI64::new(0);
 /// What of it is not the store's.
 static MARK: AtomicI64 = AtomicI64::new(0);
 
-thread_local! {
-    /// What the store holds while it has nothing to do: the least that was seen.
-    static AT_REST: Cell<i64> = const { Cell::new(i64::MAX) };
-}
+/// What the store holds while it has nothing to do: the least of the first marks, since at one of them its database may
+/// be open still.
+static AT_REST: AtomicI64 = AtomicI64::new(i64::MAX);
+static MARKS_LEFT: AtomicI64 = AtomicI64::new(4);
 
 #[inline]
 fn count(bytes: i64) {
@@ -147,16 +147,14 @@ pub fn used() -> u64 {
     u64::try_from(own + FREER.load(Relaxed) + others.min(MARK.load(Relaxed))).unwrap_or(0)
 }
 
-/// A checkpoint begins: the store holds what it holds at rest, with its database closed, and what has drifted since the
-/// last mark is used. At a mark it may hold more (a thread still reads a file): what is at rest is never more than that.
+/// A checkpoint begins: the store holds what it holds at rest, and what has drifted since the last mark is used. Only the
+/// loop calls it.
 pub fn mark_store() {
     let others = OTHERS.load(Relaxed);
-    let held = (others - MARK.load(Relaxed)).max(0);
-    let at_rest = AT_REST.with(|at_rest| {
-        at_rest.set(at_rest.get().min(held));
-        at_rest.get()
-    });
-    MARK.store(others - at_rest, Relaxed);
+    if MARKS_LEFT.fetch_sub(1, Relaxed) > 0 {
+        AT_REST.fetch_min((others - MARK.load(Relaxed)).max(0), Relaxed);
+    }
+    MARK.store(others - AT_REST.load(Relaxed), Relaxed);
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ pub struct World {
     pub read_buffer: RefCell<Box<[u8]>>,
     /// How much of small requests a client may bring at once, bytes; goes with how long they take.
     read_share: Cell<usize>,
-    /// Pages were handed over when it was last asked for.
-    handed_over: Cell<bool>,
+    /// A checkpoint was handing pages over when it was last asked for.
+    hands_over: Cell<bool>,
     pub args: RefCell<resp::Args>,
     pub freeing: Freeing,
     /// Rung by whoever executed something; the turn ends behind all tasks that are ready.
@@ -68,7 +68,7 @@ impl World {
             kept: RefCell::default(),
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
             read_share: Cell::new(READ_SHARE_BYTES),
-            handed_over: Cell::new(false),
+            hands_over: Cell::new(false),
             args: RefCell::new(resp::Args::default()),
             freeing: Freeing::start(),
             turn: Notify::new(),
@@ -124,11 +124,11 @@ impl World {
     /// How much a client may bring of small requests. Where a checkpoint has begun they take long from now on, so it is
     /// little at first.
     pub fn read_share(&self) -> usize {
-        let hands_over = self.opened().is_some_and(|disk| disk.hands_over());
-        if hands_over && !self.handed_over.get() {
+        let hands_over = self.disk.borrow().as_ref().is_some_and(Disk::hands_over);
+        let before = self.hands_over.replace(hands_over);
+        if hands_over && !before {
             self.read_share.set(READ_SHARE_BYTES_MIN);
         }
-        self.handed_over.set(hands_over);
         self.read_share.get()
     }
 

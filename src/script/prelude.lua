@@ -206,7 +206,8 @@ local function loading(on)
   of_G.__index = on and while_loading or globals
 end
 
--- What is compiled is run from here, so that a run is one call into Lua.
+-- What is compiled is run from here, so that a run is one call into Lua. A script reaches these frames by their levels
+-- (getfenv, setfenv): they use no globals.
 local kept, handler = api.kept, api.handler
 
 local function evaluate(place, keys, args)

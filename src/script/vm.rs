@@ -11,7 +11,7 @@ use super::random::Random;
 use super::to_reply::to_reply;
 use super::words::Words;
 use super::{api, bits, cjson, cmsgpack, packed, random};
-use crate::base::limits::{SCRIPT_HOOK_INSTRUCTIONS, SCRIPT_PATTERN_BYTES_MAX};
+use crate::base::limits::{SCRIPT_HOOK_INSTRUCTIONS, SCRIPT_PATTERN_BYTES_MAX, SCRIPT_SWEPT_BYTES_MAX};
 use crate::resp::{Proto, Writer};
 use mlua::chunk::ChunkMode;
 use mlua::debug::{Debug, HookTriggers};
@@ -22,7 +22,7 @@ use std::rc::Rc;
 /// The name of what is compiled: errors quote it.
 pub const SCRIPT_NAME: &str = "@user_script";
 const FUNCTION_NAME: &str = "@user_function";
-const PRELUDE_NAME: &str = "@prelude";
+pub const PRELUDE_NAME: &str = "@prelude";
 
 /// What of Lua's own a machine begins with; the prelude chooses of it.
 pub fn libraries() -> StdLib {
@@ -134,8 +134,12 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Bytes that Lua has in use.
+    /// Bytes that Lua has in use. Where they are few its garbage is collected first, which takes some ten microseconds
+    /// then; else it counts too, up to as much again.
     pub fn used_memory(&self) -> usize {
+        if self.lua.used_memory() <= SCRIPT_SWEPT_BYTES_MAX {
+            let _ = self.lua.gc_collect();
+        }
         self.lua.used_memory()
     }
 

@@ -43,7 +43,7 @@ fn take_in(server: &mut Server, slot: Slot, bytes: &[u8], args: &mut resp::Args)
     let wanted = client.parser.wanted(kept.len());
     kept.reserve(bytes.len().max(wanted));
     kept.extend_from_slice(bytes);
-    client.query.used(kept.len().max(wanted), now);
+    client.query.used(kept.len() + client.parser.wanted(kept.len()), now);
     if hoards(server, slot, kept.len()) {
         return Progress::Closing;
     }
@@ -108,10 +108,11 @@ fn limit_replies(server: &mut Server, slot: Slot) {
 fn keep(server: &mut Server, slot: Slot, rest: &[u8]) {
     let now = server.mono;
     let Some(client) = server.clients.get_mut(slot) else { return };
-    let room = rest.len() + client.parser.wanted(rest.len()).min(QUERY_RESERVE_BYTES_MAX);
+    let wanted = client.parser.wanted(rest.len());
+    let room = rest.len() + wanted.min(QUERY_RESERVE_BYTES_MAX);
     client.partial.reserve_exact(room.max(QUERY_BUFFER_BYTES_MIN));
     client.partial.extend_from_slice(rest);
-    client.query.used(room, now);
+    client.query.used(rest.len() + wanted, now);
     refuse_hoarding(server, slot);
 }
 

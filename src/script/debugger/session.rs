@@ -4,7 +4,7 @@ use super::{Debugger, Order, show};
 use crate::base::limits::SCRIPT_HOOK_INSTRUCTIONS;
 use crate::script::host::{self, Heard};
 use crate::script::table::Table as Named;
-use crate::script::vm::{SCRIPT_NAME, State, Vm, compile, interrupt, libraries, message, stop};
+use crate::script::vm::{PRELUDE_NAME, SCRIPT_NAME, State, Vm, compile, interrupt, libraries, message, stop};
 use mlua::debug::{Debug, DebugEvent, HookTriggers};
 use mlua::{Error, Function, Lua, LuaOptions, LuaString, MultiValue, Result, StdLib, Table, Value, VmState};
 use std::cell::Cell;
@@ -158,11 +158,14 @@ impl Session {
         }
     }
 
-    /// `print name`: from the innermost function outward.
+    /// `print name`: from the innermost function of the script outward.
     fn print(&self, lua: &Lua, name: &[u8]) {
         for level in 0.. {
-            if lua.inspect_stack(level, |_| ()).is_none() {
-                break;
+            let own = lua.inspect_stack(level, |frame| frame.source().source.as_deref() == Some(PRELUDE_NAME));
+            match own {
+                None => break,
+                Some(true) => continue,
+                Some(false) => {}
             }
             if let Some((_, value)) = locals(lua, level).find(|(local, _)| local.as_bytes() == name) {
                 return self.log_value("<value> ", &value);
