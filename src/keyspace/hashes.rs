@@ -46,7 +46,7 @@ impl<'a> HashRef<'a> {
     pub(super) fn when_read(self, limits: Limits) -> u8 {
         let takes = match self.is_compact() {
             true => self.len() <= limits.entries,
-            false => limits.take(self.len(), self.iter().flat_map(|(field, value)| [field, value])),
+            false => limits.hold(self.len(), self.iter().flat_map(|(field, value)| [field, value])),
         };
         if takes { COMPACT } else { CONVERTED }
     }

@@ -150,7 +150,7 @@ impl<'a> ListRef<'a> {
     /// node that the limits take is a listpack. How many nodes Redis would have, nobody knows here: those of one filled
     /// anew are taken.
     pub(super) fn when_read(self, limits: ListLimits) -> u8 {
-        let takes = match limits.bytes {
+        let fits = match limits.bytes {
             // Where elements are counted, bytes only limit how many share a node: a single one may have any size.
             usize::MAX => {
                 let one_node = || self.is_compact() || self.len() == 1 || self.fits(SAFE_BYTES);
@@ -158,7 +158,7 @@ impl<'a> ListRef<'a> {
             }
             most => self.fits(most),
         };
-        if takes { COMPACT } else { CONVERTED }
+        if fits { COMPACT } else { CONVERTED }
     }
 
     /// Whether Redis' listpack would have no more bytes than that.

@@ -22,7 +22,7 @@ pub struct Limits {
 
 impl Limits {
     /// Whether so many count as compact, where these are the elements.
-    pub(super) fn take<'e>(&self, count: usize, mut elements: impl Iterator<Item = &'e [u8]>) -> bool {
+    pub(super) fn hold<'e>(&self, count: usize, mut elements: impl Iterator<Item = &'e [u8]>) -> bool {
         count <= self.entries && elements.all(|element| element.len() <= self.bytes)
     }
 }

@@ -160,7 +160,7 @@ impl<'a> SetRef<'a> {
             form @ SetForm::Listpack if self.len() <= limits.listpack.entries => form,
             SetForm::Hashtable if self.len() <= limits.integers => match () {
                 () if self.iter().all(|member| parse_i64(member).is_some()) => SetForm::Intset,
-                () if limits.listpack.take(self.len(), self.iter()) => SetForm::Listpack,
+                () if limits.listpack.hold(self.len(), self.iter()) => SetForm::Listpack,
                 () => SetForm::Hashtable,
             },
             _ => SetForm::Hashtable,

@@ -127,7 +127,7 @@ impl<'a> ZsetRef<'a> {
 
     /// Whether a new one of these members would count as compact.
     fn fits(self, limits: Limits) -> bool {
-        limits.take(self.len(), self.iter_from(0).map(|(member, _)| member))
+        limits.hold(self.len(), self.iter_from(0).map(|(member, _)| member))
     }
 
     /// Number of members.
