@@ -35,10 +35,14 @@ fn the_largest_client_is_evicted_whatever_it_holds() {
     let mut listener = named(&server, "listener");
     listener.ask("SUBSCRIBE c");
     let message = "x".repeat(1 << 20);
+    let mut speaker = named(&server, "speaker");
+    assert!(speaker.ask("CLIENT NO-EVICT on").is_ok());
     wait_until("one is gone", SOON, || {
-        server.ask(&format!("PUBLISH c {message}"));
+        speaker.ask(&format!("PUBLISH c {message}"));
         server.info("stats").int("evicted_clients") == 1
     });
+    drop(speaker); // whose query buffer counts too
+    wait_until("it has gone", SOON, || field(&server, "speaker", "qbuf").is_none());
     assert_eq!(field(&server, "query", "qbuf"), None);
     assert!(field(&server, "listener", "omem") > Some(1 << 20));
     assert!(server.log().contains("Evicting client: "));
