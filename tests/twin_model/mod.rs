@@ -110,7 +110,7 @@ impl Model {
     }
 
     fn run(&mut self, session: &mut Session, words: &[&str], now: i64) -> Frame {
-        self.expire(now); // SET with a PXAT that has passed makes a key that nobody sees
+        self.expire(now);
         let db = session.db;
         let key = |name: &str| (db, name.to_string());
         let first = key(words.get(1).copied().unwrap_or_default());
@@ -287,7 +287,7 @@ impl Model {
 
     fn set(&mut self, key: &Key, value: &str, options: &[&str], now: i64) -> Frame {
         let held = self.map.get(key).cloned();
-        let (mut stands, mut get, mut deadline) = (true, false, None);
+        let (mut stands, mut get, mut deadline, mut is_past) = (true, false, None, false);
         let mut rest = options;
         while let [option, tail @ ..] = rest {
             rest = tail;
@@ -301,9 +301,12 @@ impl Model {
             }
             if matches!(*option, "PX" | "PXAT") {
                 rest = &tail[1..];
+                is_past = deadline.is_some_and(|deadline| deadline <= now);
             }
         }
-        if stands {
+        if stands && is_past {
+            self.take(key);
+        } else if stands {
             self.put(key, value.as_bytes().to_vec(), deadline);
         }
         match (get, stands) {
